@@ -1,0 +1,1 @@
+"""The nouns of an Agent RFT job. Standard library only: everything else may import this, it imports nothing."""

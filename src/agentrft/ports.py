@@ -1,0 +1,133 @@
+"""The seams of the engine: what it needs from the world, and nothing about who gives it.
+
+Every port can be served by another process or another machine: tokens and numbers go over it, no tensors, no handles.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentrft.domain.episode import (
+    Completion,
+    Episode,
+    Grade,
+    GradedEpisode,
+    Item,
+    Message,
+    Span,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
+from agentrft.domain.faults import Fault
+from agentrft.domain.job import Sampling
+from agentrft.domain.training import Capabilities, Checkpoint, Datum, UpdateSettings, UpdateStats, Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRequest:
+    """One turn to sample. `session` lets an engine keep keys and values between the turns of an episode; it is a hint."""
+
+    session: str
+    prompt: tuple[int, ...]  # the whole sequence so far
+    max_tokens: int
+    stop_ids: frozenset[int]
+    sampling: Sampling
+    seed: int
+
+
+class Sampler(Protocol):
+    """Tokens in; tokens, log-probabilities and weight version out. Many requests at once; cancelling one frees it."""
+
+    async def sample(self, request: SampleRequest) -> Completion: ...
+
+    async def release(self, session: str) -> None:
+        """The episode is over: whatever was kept for it may go."""
+
+    async def load(self, weights: Weights) -> None:
+        """Sample from these weights from now on."""
+
+
+class ChatFormat(Protocol):
+    """Messages <-> tokens of one model family, append-only: nothing that was sampled is ever encoded again."""
+
+    @property
+    def stop_ids(self) -> frozenset[int]: ...
+
+    def open(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Sequence[Span]:
+        """The prompt up to the place where the assistant starts to write."""
+
+    def extend(self, results: Sequence[ToolResult], *, stopped: bool) -> Sequence[Span]:
+        """What follows a completion: its closing, the tool results, the next assistant header."""
+
+    def demonstration(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Sequence[Span]:
+        """A whole conversation to learn from: each assistant message, its stop token included, is one SAMPLED span."""
+
+    def parse(self, ids: Sequence[int]) -> Message:
+        """Read a completion. Malformed calls come back as calls with `error` set."""
+
+    def count_reasoning(self, ids: Sequence[int]) -> int:
+        """How many tokens of a completion are reasoning."""
+
+    def truncate(self, text: str, max_tokens: int) -> str:
+        """`text`, cut to a token budget with a marker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallContext:
+    """Who is calling: identifies the episode to the user's endpoints."""
+
+    trace_id: str
+    item: Item
+    step: int
+    attempt: int
+    turn: int
+
+
+class Tools(Protocol):
+    """The user's tools. A reply that the model should see is a result; an endpoint that failed is a fault."""
+
+    async def call(self, call: ToolCall, context: CallContext) -> ToolResult | Fault: ...
+
+
+class Grader(Protocol):
+    async def grade(self, episode: Episode) -> Grade | Fault: ...
+
+
+class Trainer(Protocol):
+    """Moves the weights. `update` is one forward-backward over all data and one optimizer step."""
+
+    def capabilities(self) -> Capabilities: ...
+
+    async def update(self, data: Sequence[Datum], settings: UpdateSettings) -> UpdateStats: ...
+
+    async def publish(self) -> Weights:
+        """Make the current weights available to a sampler under a new version."""
+
+    async def save(self, step: int, metrics: Mapping[str, float]) -> Checkpoint: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One pass over the validation items."""
+
+    step: int
+    episodes: tuple[GradedEpisode, ...]
+    seconds: float
+
+
+class Journal(Protocol):
+    """Where the loop writes down what happened, as it happens. Writing must not fail the job for a reader's sake."""
+
+    async def episode(self, split: str, step: int, graded: GradedEpisode) -> None:
+        """One episode is finished (split: train, valid). Called in order of completion."""
+
+    async def progress(self, step: int, phase: str, done: int, expected: int) -> None:
+        """Where in a step the job is (phase: sampling, training, eval)."""
+
+    async def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """A step is complete; `metrics` in the flat names of docs/concepts.md."""
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> None: ...
+
+    async def warn(self, message: str) -> None: ...
