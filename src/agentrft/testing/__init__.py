@@ -1,1 +1,25 @@
-"""TODO"""
+"""Fakes for every port, and a toy policy that learns: for our own tests and for whoever builds on the ports."""
+
+from agentrft.testing.builders import a_graded_episode, a_group, a_job, an_episode, an_item, some_rules
+from agentrft.testing.chat import WordChat
+from agentrft.testing.endpoints import FunctionGrader, InProcessTools, broken_grader, broken_tool
+from agentrft.testing.journal import MemoryJournal
+from agentrft.testing.policy import ToyPolicy
+from agentrft.testing.sampler import FakeSampler
+
+__all__ = [
+    "FakeSampler",
+    "FunctionGrader",
+    "InProcessTools",
+    "MemoryJournal",
+    "ToyPolicy",
+    "WordChat",
+    "a_graded_episode",
+    "a_group",
+    "a_job",
+    "an_episode",
+    "an_item",
+    "broken_grader",
+    "broken_tool",
+    "some_rules",
+]

@@ -1,0 +1,95 @@
+"""Asking a model with tools through `client.responses.create` and running its calls by HTTP, as OpenAI's notebooks."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx2
+from openai import OpenAI
+from openai.types.responses import Response, ResponseFunctionToolCall, ResponseInputItemParam
+
+from agentrft.domain.ids import new_hex_id
+
+TOOL_DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a transcript: who speaks (user, tool call, tool, answer) and what."""
+
+    speaker: str
+    text: str
+
+
+def converse(
+    client: OpenAI,
+    row: Mapping[str, Any],
+    endpoints: Sequence[Mapping[str, Any]],
+    *,
+    model: str,
+    max_turns: int,
+    max_output_tokens: int,
+) -> Iterator[Line]:
+    """Put a data set's question to `model` and let it work; yields the transcript as it happens.
+
+    Raises `httpx2.HTTPError` when a tool server fails.
+    """
+    history: list[dict[str, Any]] = [dict(message) for message in row["messages"]]
+    yield Line(speaker="user", text=history[-1]["content"])
+    trace_id = new_hex_id("trace_")
+    for _ in range(max_turns):
+        response = _respond(client, history, row, model=model, max_output_tokens=max_output_tokens)
+        calls = [item for item in response.output if isinstance(item, ResponseFunctionToolCall)]
+        if not calls:
+            yield Line(speaker="answer", text=response.output_text)
+            return
+        history += [item.model_dump(exclude_unset=True) for item in response.output]
+        for call in calls:
+            yield Line(speaker="tool call", text=f"{call.name}({_shown(call.arguments)})")
+            output = _run(call, endpoints, trace_id)
+            yield Line(speaker="tool", text=output)
+            history.append({"type": "function_call_output", "call_id": call.call_id, "output": output})
+
+
+def _respond(
+    client: OpenAI, history: list[dict[str, Any]], row: Mapping[str, Any], *, model: str, max_output_tokens: int
+) -> Response:
+    tools = [{"type": "function", **schema["function"]} for schema in row["tools"]]
+    return client.responses.create(
+        model=model,
+        input=cast(list[ResponseInputItemParam], history),
+        tools=tools,  # type: ignore[arg-type]
+        max_output_tokens=max_output_tokens,
+        store=False,
+    )
+
+
+def _run(call: ResponseFunctionToolCall, endpoints: Sequence[Mapping[str, Any]], trace_id: str) -> str:
+    """Run one call on its tool server; what the model is shown."""
+    endpoint = next((endpoint for endpoint in endpoints if endpoint["name"] == call.name), None)
+    if endpoint is None:
+        return f"error: there is no tool {call.name}"
+    body: dict[str, Any] = {
+        "type": "function_call",
+        "id": call.id,
+        "call_id": call.call_id,
+        "name": call.name,
+        "arguments": call.arguments,
+        "trace_id": trace_id,
+        "item": {},
+    }
+    reply = httpx2.post(endpoint["server_url"], json=body, headers=endpoint["headers"], timeout=TOOL_DEADLINE_S)
+    if reply.is_server_error:
+        reply.raise_for_status()
+    content = reply.json()
+    return str(content.get("output", content))
+
+
+def _shown(arguments: str) -> str:
+    """Arguments for people: `path="a/b"` instead of JSON, where they are JSON."""
+    try:
+        given = json.loads(arguments)
+    except ValueError:
+        return arguments
+    return ", ".join(f"{key}={value!r}" for key, value in given.items()) if isinstance(given, dict) else arguments

@@ -1,0 +1,95 @@
+"""The groups of one step: as many useful ones as the batch asks for, within a bounded number of further draws.
+
+A group whose attempts all earned the same teaches nothing about accuracy; it is dropped and replaced by another item
+(dynamic sampling, DAPO; rl-engine reference, section 1.5). The advantages alone decide which groups are useful, so an
+all-passed group whose attempts differ in cost stays in: its efficiency term can still be learned from.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentrft.domain.episode import GradedEpisode, Group, Item
+from agentrft.domain.job import Reinforcement
+from agentrft.engine.attempts import Examiner, Progress
+from agentrft.engine.credit import advantages
+from agentrft.engine.fanout import all_of
+from agentrft.engine.order import Order
+from agentrft.ports import Journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a step has explored: `groups` is everything, for the metrics; `useful` is what the loss sees."""
+
+    groups: tuple[Group, ...]
+    useful: tuple[Group, ...]
+
+    @property
+    def episodes(self) -> list[GradedEpisode]:
+        """Every attempt made, faulted ones included."""
+        return [graded for group in self.groups for graded in group.episodes]
+
+    @property
+    def useful_rollouts(self) -> int:
+        """Valid attempts in the useful groups, those without advantage included."""
+        return sum(len(group.valid) for group in self.useful)
+
+
+async def collect(
+    order: Order[Item], *, examiner: Examiner, rules: Reinforcement, step: int, journal: Journal
+) -> Batch:
+    """Draw a batch of items from `order` and attempt each; then draw as many as there are useful groups missing.
+
+    There are at most `rules.max_refills` further draws, and fewer where `order` ends.
+    """
+    collector = _Collector(examiner, rules, Progress(journal, split="train", step=step, phase="sampling"))
+    for _ in range(1 + rules.max_refills):
+        items = order.next(rules.batch_size - len(collector.useful))
+        if not items:
+            break
+        await collector.explore(items)
+    return Batch(groups=tuple(collector.groups), useful=tuple(collector.useful))
+
+
+def is_useful(group: Group, rules: Reinforcement) -> bool:
+    """Whether there are enough valid attempts, and any of them did better or worse than its peers."""
+    return len(group.valid) >= rules.min_group and any(advantages(group, rules.penalty))
+
+
+def no_update_warning(batch: Batch, rules: Reinforcement, step: int) -> str:
+    """Why nothing could be learned in a step, and whose turn it is."""
+    small = [group for group in batch.groups if len(group.valid) < rules.min_group]
+    alike = len(batch.groups) - len(small)
+    message = (
+        f"Step {step} made no update: of {len(batch.groups)} groups, {alike} had attempts that all did equally well, "
+        f"and {len(small)} had fewer than {rules.min_group} attempts without a fault."
+    )
+    faults = [graded.fault for graded in batch.episodes if graded.fault is not None]
+    if small and faults:
+        return f"{message} The last fault was at {faults[-1].where}: {faults[-1].message}"
+    return message
+
+
+class _Collector:
+    def __init__(self, examiner: Examiner, rules: Reinforcement, progress: Progress) -> None:
+        self._examiner = examiner
+        self._rules = rules
+        self._progress = progress
+        self._draws: Counter[int] = Counter()
+        self.groups: list[Group] = []
+        self.useful: list[Group] = []
+
+    async def explore(self, items: Sequence[Item]) -> None:
+        await self._progress.expect(len(items) * self._rules.group_size)
+        groups = await all_of([self._group(item) for item in items])
+        self.groups += groups
+        self.useful += [group for group in groups if is_useful(group, self._rules)]
+
+    async def _group(self, item: Item) -> Group:
+        # A small data set can give one item twice in a step: other attempt numbers give it other random draws.
+        first_attempt = self._draws[item.index] * self._rules.group_size * self._examiner.max_attempts
+        self._draws[item.index] += 1
+        return await self._examiner.run_group(
+            item, size=self._rules.group_size, first_attempt=first_attempt, progress=self._progress
+        )

@@ -1,0 +1,224 @@
+"""One attempt at one item: the policy and the tools take turns until there is an answer or a budget is used up.
+
+    open -> sample -> parse -> answer?  -> Episode
+              ^          |
+              |          v
+           extend <- call the tools (all calls of the turn at once)
+
+What the policy does wrong is shown to it and stays in the episode. What an endpoint or the platform does wrong ends the
+episode with a `Fault`: it then says nothing about the policy (rl-engine reference, section 1.6).
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agentrft.domain.episode import (
+    Completion,
+    Episode,
+    FinishReason,
+    Item,
+    Message,
+    StopReason,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from agentrft.domain.faults import Fault, FaultKind, FaultOwner
+from agentrft.domain.ids import new_hex_id
+from agentrft.domain.job import Limits, Sampling
+from agentrft.engine.fanout import all_of
+from agentrft.engine.seeds import derive_seed
+from agentrft.engine.transcript import Transcript
+from agentrft.ports import CallContext, ChatFormat, Sampler, SampleRequest, Tools
+
+RELEASE_TIMEOUT_S = 10.0  # releasing is a hint: a sampler that does not answer must not hold up the step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Who acts: a policy behind a sampler, the format it speaks, the tools it has, and its budgets."""
+
+    sampler: Sampler
+    chat: ChatFormat
+    tools: Tools
+    sampling: Sampling
+    limits: Limits
+    seed: int
+
+
+async def run_episode(agent: Agent, item: Item, *, step: int, attempt: int) -> Episode:
+    """Let the agent attempt the item once.
+
+    The tokens drawn depend on the agent's seed, the step, the item's index, the attempt and the turn alone.
+
+    Returns:
+        The episode, whatever happened to it: `stop` says why it ended, `fault` whether it can be graded.
+    """
+    rollout = _Rollout(agent, CallContext(trace_id=new_hex_id("trace_"), item=item, step=step, attempt=attempt, turn=0))
+    deadline = asyncio.timeout(agent.limits.wall_clock_s)
+    try:
+        async with deadline:
+            await rollout.play()
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        rollout.end_late()
+    finally:
+        await _release(agent.sampler, rollout.context.trace_id)
+    return rollout.episode()
+
+
+async def _release(sampler: Sampler, session: str) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(RELEASE_TIMEOUT_S):
+            await sampler.release(session)
+
+
+class _Rollout:
+    """An episode while it runs. `stop` is None until it has ended."""
+
+    def __init__(self, agent: Agent, context: CallContext) -> None:
+        self.agent = agent
+        self.context = context
+        self.transcript = Transcript()
+        self.turns: list[Turn] = []
+        self.stop: StopReason | None = None
+        self.fault: Fault | None = None
+        self._called: Sequence[ToolCall] = ()  # the calls being waited for
+        self._started_at = time.time()
+        self._started = time.monotonic()
+
+    @property
+    def item(self) -> Item:
+        return self.context.item
+
+    async def play(self) -> None:
+        """Turn after turn until `stop` is set."""
+        self.transcript.read(self.agent.chat.open(self.item.messages, self.item.tools), turn=0)
+        while self.stop is None:
+            await self._turn(len(self.turns))
+
+    async def _turn(self, turn: int) -> None:
+        room = self.agent.sampling.max_context_tokens - len(self.transcript)
+        if room < 1:
+            self.stop = StopReason.CONTEXT
+            return
+        self.context = replace(self.context, turn=turn)
+        completion = await self._sample(room)
+        self.stop = self._ending(completion, room=room)
+        if self.stop is None:
+            await self._call_tools(completion)
+
+    async def _sample(self, room: int) -> Completion:
+        started_at, started = time.time(), time.monotonic()
+        completion = await self.agent.sampler.sample(self._request(room))
+        self.transcript.write(completion, turn=self.context.turn)
+        self.turns.append(
+            Turn(
+                message=self.agent.chat.parse(completion.ids),
+                sampled_tokens=len(completion.ids),
+                reasoning_tokens=self.agent.chat.count_reasoning(completion.ids),
+                latency_s=time.monotonic() - started,
+                started_at=started_at,
+            )
+        )
+        return completion
+
+    def _request(self, room: int) -> SampleRequest:
+        here = self.context
+        return SampleRequest(
+            session=here.trace_id,
+            prompt=self.transcript.ids,
+            max_tokens=min(self.agent.sampling.max_turn_tokens, room),
+            stop_ids=self.agent.chat.stop_ids,
+            sampling=self.agent.sampling,
+            seed=derive_seed(self.agent.seed, here.step, here.item.index, here.attempt, here.turn),
+        )
+
+    def _ending(self, completion: Completion, *, room: int) -> StopReason | None:
+        """Why the episode ends with this completion, if it does."""
+        if completion.finish is FinishReason.LENGTH and not self._closed(completion):
+            return StopReason.CONTEXT if room < self.agent.sampling.max_turn_tokens else StopReason.MAX_TOKENS
+        if not self._message.tool_calls:
+            return StopReason.ANSWER
+        if len(self.turns) >= self.agent.limits.max_turns:
+            return StopReason.MAX_TURNS
+        return None
+
+    async def _call_tools(self, completion: Completion) -> None:
+        """Make the turn's calls as far as the budget goes, and show the policy what came back."""
+        calls = self._message.tool_calls
+        budget = self.agent.limits.max_tool_calls - sum(len(turn.message.tool_calls) for turn in self.turns[:-1])
+        self._called = calls[:budget]
+        outcomes = await all_of(self._answer(call, first=index == 0) for index, call in enumerate(self._called))
+        self._called = ()
+        results = tuple(outcome for outcome in outcomes if isinstance(outcome, ToolResult))
+        self.turns[-1] = replace(self.turns[-1], results=results)
+        faults = [outcome for outcome in outcomes if isinstance(outcome, Fault)]
+        if faults:
+            self.stop, self.fault = StopReason.FAULT, faults[0]
+        elif len(calls) > budget:
+            self.stop = StopReason.MAX_TOOL_CALLS
+        else:
+            shown = self.agent.chat.extend(results, stopped=self._closed(completion))
+            self.transcript.read(shown, turn=self.context.turn)
+
+    async def _answer(self, call: ToolCall, *, first: bool) -> ToolResult | Fault:
+        refusal = self._refusal(call, first=first)
+        if refusal is not None:
+            outcome: ToolResult | Fault = ToolResult(
+                call_id=call.call_id, name=call.name, output=f"Error: {refusal}", status=400, is_error=True
+            )
+        else:
+            outcome = await self.agent.tools.call(call, self.context)
+        if isinstance(outcome, Fault):
+            return outcome
+        kept = self.agent.chat.truncate(outcome.output, self.agent.limits.max_tool_output_tokens)
+        return replace(outcome, output=kept)
+
+    def _refusal(self, call: ToolCall, *, first: bool) -> str | None:
+        """Why the call is answered without being sent: the policy's own mistakes."""
+        names = [tool.name for tool in self.item.tools]
+        if call.error is not None:
+            return call.error
+        if call.name not in names:
+            return f"there is no tool named {call.name!r}; the tools are: {', '.join(names) or 'none'}"
+        if not first and not self.item.parallel_tool_calls:
+            return "only one tool call a turn is allowed; this one was not made"
+        return None
+
+    @property
+    def _message(self) -> Message:
+        return self.turns[-1].message
+
+    def _closed(self, completion: Completion) -> bool:
+        return bool(completion.ids) and completion.ids[-1] in self.agent.chat.stop_ids
+
+    def end_late(self) -> None:
+        """The wall clock ran out: whose fault it is depends on whom the episode was waiting for."""
+        tools = ", ".join(dict.fromkeys(call.name for call in self._called))
+        self.stop = StopReason.FAULT
+        self.fault = Fault(
+            owner=FaultOwner.TOOL_ENDPOINT if tools else FaultOwner.PLATFORM,
+            kind=FaultKind.DEADLINE,
+            where=tools or "sampler",
+            message=f"the episode took longer than {self.agent.limits.wall_clock_s:g} s while waiting for "
+            f"{f'tool {tools}' if tools else 'the sampler'} in turn {self.context.turn}",
+        )
+
+    def episode(self) -> Episode:
+        assert self.stop is not None, "an episode that has not ended"
+        return Episode(
+            trace_id=self.context.trace_id,
+            item=self.item,
+            attempt=self.context.attempt,
+            turns=tuple(self.turns),
+            tokens=self.transcript.tokens(),
+            stop=self.stop,
+            fault=self.fault,
+            started_at=self._started_at,
+            latency_s=time.monotonic() - self._started,
+        )

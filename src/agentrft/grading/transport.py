@@ -1,0 +1,251 @@
+"""POST JSON to a user's endpoint and live with whatever comes back.
+
+This border is where a flaky network would poison training, so every outcome is one of two values, a reply or a failure;
+nothing is raised for what the other side does. One total deadline covers all tries, one reply is read no further than
+its size limit, redirects are refused, and no cookie wanders from one episode to the next.
+"""
+
+import asyncio
+import random
+import re
+import ssl
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from agentrft.domain.faults import FaultKind
+
+MAX_RETRIES = 3
+MAX_REPLY_BYTES = 1 << 20
+CONNECT_TIMEOUT_S = 10.0
+_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")  # never sent through a proxy of the environment
+_LIMITS = httpx2.Limits(max_connections=1024, max_keepalive_connections=128, keepalive_expiry=30.0)
+_INFLATE_ANY = 47  # zlib's wbits for "gzip or deflate, see the header"
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where to POST. Header values are secrets."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_s: float = 60.0  # for one request, its whole reply included
+    deadline_s: float = 180.0  # for all tries and the pauses between them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A complete HTTP reply; `body` is empty when it was `too_large` to be read."""
+
+    status: int
+    body: bytes
+    latency_s: float
+    reason: str = ""
+    location: str = ""
+    too_large: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why no usable reply came. `message` holds no secret."""
+
+    kind: FaultKind
+    message: str
+    retry: bool = True
+    attempts: int = 1
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates to trust: reading them takes tens of milliseconds, too long for every single call."""
+    return httpx2.create_ssl_context()
+
+
+def backoff_s(attempt: int) -> float:
+    """Seconds to wait after try number `attempt` (from 1): exponential with full jitter, so that bursts spread out."""
+    return random.uniform(0.1, min(8.0, 0.5 * 2**attempt))
+
+
+def find_url_problem(url: object) -> str | None:
+    """What is wrong with an endpoint's address, or None."""
+    if not isinstance(url, str):
+        return "must be a string"
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        return f"is no valid URL: {error}"
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        return "must be an absolute http:// or https:// URL"
+    return None
+
+
+def find_header_problem(headers: object) -> str | None:
+    """What is wrong with an endpoint's headers, or None. Never quotes a value."""
+    if not isinstance(headers, Mapping):
+        return "must be an object of strings"
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            return f"has an illegal header name: {name!r}"
+        if not isinstance(value, str) or not _is_header_value(value):
+            return f"has an illegal value for {name!r}: it must be one line of text without spaces around it"
+    return None
+
+
+def _is_header_value(value: str) -> bool:
+    return value == value.strip() and not any(ord(char) < 32 and char != "\t" for char in value)
+
+
+def public_url(url: str) -> str:
+    """`url` without user, password, query and fragment, which may be secrets."""
+    parsed = httpx2.URL(url)
+    return str(parsed.copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def excerpt(reply: Reply, *, headers: Mapping[str, str], limit_chars: int = 300) -> str:
+    """The start of a reply's text for a person to read, with header values that it echoes blanked out."""
+    text = " ".join(reply.body[: 4 * limit_chars].decode("utf-8", errors="replace").split())
+    for secret in {part for value in headers.values() for part in (value, *value.split()) if len(part) >= 6}:
+        text = text.replace(secret, "***")
+    return text[:limit_chars]
+
+
+def judge_status(reply: Reply, *, headers: Mapping[str, str]) -> Failure | None:
+    """A 5xx (worth another try) or a redirect (never followed: it could carry the headers elsewhere)."""
+    if reply.status >= 500:
+        said = excerpt(reply, headers=headers)
+        return Failure(kind=FaultKind.HTTP_5XX, message=f"HTTP {reply.status} {said or reply.reason}".strip())
+    if 300 <= reply.status < 400:
+        where = public_url(reply.location) if find_url_problem(reply.location) is None else reply.location.split("?")[0]
+        text = f"HTTP {reply.status} redirects to {where or 'nowhere'}; redirects are refused, give the final address"
+        return Failure(kind=FaultKind.INVALID_REPLY, message=text, retry=False)
+    return None
+
+
+class Transport:
+    """One HTTP client for all episodes of a job. Use as an async context manager.
+
+    Args:
+        backoff_s: seconds to pause after the n-th failed try, n from 1.
+        pause: waits that long; a border with a rate limit waits there for its turn too.
+        max_reply_bytes: where reading a reply stops.
+    """
+
+    def __init__(
+        self,
+        *,
+        backoff_s: Callable[[int], float] = backoff_s,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+    ) -> None:
+        self._backoff_s = backoff_s
+        self._pause = pause
+        self._max_reply_bytes = max_reply_bytes
+        self._client = httpx2.AsyncClient(
+            verify=_trust(),
+            follow_redirects=False,
+            limits=_LIMITS,
+            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),  # the rest is bounded per try, in _try
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+            mounts=dict.fromkeys(_LOOPBACK),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+    async def post(
+        self,
+        target: Target,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        judge: Callable[[Reply], Failure | None],
+    ) -> Reply | Failure:
+        """POST `body` until a reply passes `judge`, the retries are used up or the deadline comes.
+
+        Args:
+            headers: ours; those of the target win.
+            judge: names what makes a reply a failure, and whether to try again; None accepts the reply.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + target.deadline_s
+        merged = _merge(headers, target.headers)
+        attempt = 0
+        while True:
+            attempt += 1
+            timeout_s = max(0.0, min(target.timeout_s, end - clock()))
+            outcome = await self._try(target.url, body, headers=merged, timeout_s=timeout_s)
+            failure = judge(outcome) if isinstance(outcome, Reply) else outcome
+            if failure is None:
+                return outcome
+            pause_s = self._backoff_s(attempt)
+            late = clock() + pause_s >= end
+            if not failure.retry or attempt > MAX_RETRIES or late:
+                return _conclude(failure, target=target, attempts=attempt, late=late)
+            await self._pause(pause_s)
+
+    async def _try(self, url: str, body: bytes, *, headers: httpx2.Headers, timeout_s: float) -> Reply | Failure:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client.stream("POST", url, content=body, headers=headers) as response,
+            ):
+                content = await self._read(response)
+        except (TimeoutError, httpx2.TimeoutException):
+            return Failure(kind=FaultKind.TIMEOUT, message=f"no complete reply within {timeout_s:.3g} s")
+        except (httpx2.DecodingError, zlib.error) as error:
+            return Failure(kind=FaultKind.INVALID_REPLY, message=f"the reply cannot be decoded: {error}")
+        except httpx2.LocalProtocolError:  # its text quotes header values
+            return Failure(kind=FaultKind.CONNECTION, message="the request is not valid HTTP; check the headers")
+        except httpx2.RequestError as error:
+            return Failure(kind=FaultKind.CONNECTION, message=f"{type(error).__name__}: {error}".rstrip(": "))
+        return Reply(
+            status=response.status_code,
+            body=content or b"",
+            latency_s=clock() - started,
+            reason=response.reason_phrase,
+            location=response.headers.get("location", ""),
+            too_large=content is None,
+        )
+
+    async def _read(self, response: httpx2.Response) -> bytes | None:
+        """The decoded body, or None as soon as it grows over the limit."""
+        encoding = response.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip", "deflate"):
+            raise httpx2.DecodingError(f"content-encoding {encoding!r} was not asked for")
+        inflate = None if encoding == "identity" else zlib.decompressobj(_INFLATE_ANY)
+        content = bytearray()
+        async for chunk in response.aiter_raw():
+            room = self._max_reply_bytes + 1 - len(content)
+            content += inflate.decompress(chunk, room) if inflate else chunk[:room]
+            if len(content) > self._max_reply_bytes:
+                return None
+        return bytes(content)
+
+
+def _merge(ours: Mapping[str, str], theirs: Mapping[str, str]) -> httpx2.Headers:
+    defaults = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+    merged = httpx2.Headers({**defaults, **ours}, encoding="utf-8")
+    merged.update(httpx2.Headers(dict(theirs), encoding="utf-8"))
+    return merged
+
+
+def _conclude(failure: Failure, *, target: Target, attempts: int, late: bool) -> Failure:
+    tries = "1 try" if attempts == 1 else f"{attempts} tries"
+    end = f", no time for another within {target.deadline_s:g} s" if failure.retry and late else ""
+    message = f"POST {public_url(target.url)}: {failure.message} ({tries}{end})"
+    return replace(failure, message=message, attempts=attempts)

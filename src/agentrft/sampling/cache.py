@@ -1,0 +1,170 @@
+"""Keys and values of live sessions, and attention over them.
+
+A shard of sessions shares one root: the tokens that all their prompts begin with (system prompt and tools), computed
+and stored once, attended to with one matrix product for all sessions. Behind the root each session has a slot of its own.
+Own keys are stored [T, D] and own values [D, T], exactly as long as the longest session: in this layout batched products
+with few query rows run 2-3 times faster on CPUs (bf16, MKL-DNN) than in the usual one.
+
+Shapes: S slots, B slots in a batch, K key-value heads, R query heads per key-value head, D head size, T own positions,
+P root positions, N packed tokens, C tokens of one span.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agentrft.modeling.config import ModelConfig
+
+GROW_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """Shared first tokens of a shard's sessions. Lists are by layer; keys are scaled by 1 / sqrt(D), as everywhere here."""
+
+    ids: tuple[int, ...]
+    keys_KPD: list[Tensor]
+    values_KPD: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanPlan:
+    """Tokens of one slot that are processed together: all but its last pending one."""
+
+    slot: int
+    start: int  # own position of the first
+    length: int
+    offset: int  # of its first row in the packed batch
+    rooted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """One packed forward pass: a row for each slot that samples, then the rows of the spans."""
+
+    slots_B: Tensor  # slot of each sampling row, ascending
+    row_slots_N: Tensor
+    row_positions_N: Tensor  # own position that each row writes
+    spans: tuple[SpanPlan, ...]
+    mask_S11X: Tensor  # from SlotCache.mask: which of root and own positions each slot sees
+
+
+class SlotCache:
+    """Storage for the sessions of one shard. Not thread-safe: its shard is its only user."""
+
+    def __init__(self, config: ModelConfig, slots: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        self._config = config
+        self._dtype = dtype
+        self._device = device
+        self.slots = slots
+        self.capacity = 0
+        self.keys_SKTD: list[Tensor] = []
+        self.values_SKDT: list[Tensor] = []
+        self.root: Root | None = None
+        self._scale = config.head_dim**-0.5
+        self._ratio = config.heads // config.kv_heads
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` own tokens per slot; what is stored stays."""
+        if length <= self.capacity:
+            return
+        capacity = -(-length // GROW_TOKENS) * GROW_TOKENS
+        c = self._config
+        for layer in range(c.layers):
+            keys = torch.zeros(self.slots, c.kv_heads, capacity, c.head_dim, dtype=self._dtype, device=self._device)
+            values = torch.zeros(self.slots, c.kv_heads, c.head_dim, capacity, dtype=self._dtype, device=self._device)
+            if self.capacity:
+                keys[:, :, : self.capacity] = self.keys_SKTD[layer]
+                values[..., : self.capacity] = self.values_SKDT[layer]
+                self.keys_SKTD[layer], self.values_SKDT[layer] = keys, values
+            else:
+                self.keys_SKTD.append(keys)
+                self.values_SKDT.append(values)
+        self.capacity = capacity
+
+    def clear(self) -> None:
+        """Forget every slot and give the memory back. The root stays."""
+        self.capacity = 0
+        self.keys_SKTD, self.values_SKDT = [], []
+
+    def copy(self, source: int, target: int, start: int, stop: int) -> None:
+        """Own positions [start, stop) of one slot to another."""
+        for keys, values in zip(self.keys_SKTD, self.values_SKDT, strict=True):
+            keys[target, :, start:stop] = keys[source, :, start:stop]
+            values[target, :, :, start:stop] = values[source, :, :, start:stop]
+
+    def mask(self, lengths_S: Tensor, rooted_S: Tensor) -> Tensor:
+        """0 where a slot may look, -inf elsewhere: [S, 1, 1, P + T].
+
+        `lengths_S` counts the own tokens visible to each slot of the range, at least 1; `rooted_S` says whether it
+        stands on the root.
+        """
+        hidden = torch.arange(self.capacity, device=self._device)[None] >= lengths_S[:, None]
+        if self.root is not None:
+            prefix = (~rooted_S)[:, None].expand(-1, len(self.root.ids))
+            hidden = torch.cat([prefix, hidden], dim=1)
+        mask = torch.zeros(hidden.shape, dtype=self._dtype, device=self._device)
+        return mask.masked_fill_(hidden, float("-inf"))[:, None, None]
+
+    def attend(self, layer: int, plan: BatchPlan, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
+        """Write the rows' keys and values, then let each row attend to its root and its own past: [N, Q*D]."""
+        keys, values = self.keys_SKTD[layer], self.values_SKDT[layer]
+        keys[plan.row_slots_N, :, plan.row_positions_N] = k_NKD * self._scale
+        values[plan.row_slots_N, :, :, plan.row_positions_N] = v_NKD
+        batch = plan.slots_B.shape[0]
+        parts = [self._attend_last(layer, plan, q_NQD[:batch])] if batch else []
+        parts += [self._attend_span(layer, span, q_NQD[span.offset : span.offset + span.length]) for span in plan.spans]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _attend_last(self, layer: int, plan: BatchPlan, q_BQD: Tensor) -> Tensor:
+        """The newest token of each sampling slot, all at once."""
+        extent, heads, ratio, size = plan.mask_S11X.shape[0], self._config.kv_heads, self._ratio, self._config.head_dim
+        dense = extent == q_BQD.shape[0]
+        q_SQD = q_BQD if dense else q_BQD.new_zeros(extent, *q_BQD.shape[1:]).index_copy_(0, plan.slots_B, q_BQD)
+        q_SKRD = q_SQD.view(extent, heads, ratio, size)
+        own_XTD = self.keys_SKTD[layer][:extent].view(extent * heads, self.capacity, size)
+        scores = torch.bmm(own_XTD, q_SKRD.view(extent * heads, ratio, size).transpose(1, 2)).transpose(1, 2)
+        scores = scores.view(extent, heads, ratio, self.capacity)
+        root = self.root
+        if root is not None:
+            q_KXD = q_SKRD.transpose(0, 1).reshape(heads, extent * ratio, size)
+            rooted = torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2))
+            scores = torch.cat([rooted.view(heads, extent, ratio, -1).transpose(0, 1), scores], dim=-1)
+        weights = torch.softmax(scores + plan.mask_S11X, dim=-1)
+        prefix = weights.shape[-1] - self.capacity
+        own_XRT = weights[..., prefix:].reshape(extent * heads, ratio, self.capacity)
+        values_XDT = self.values_SKDT[layer][:extent].view(extent * heads, size, self.capacity)
+        out = torch.bmm(values_XDT, own_XRT.transpose(1, 2)).transpose(1, 2).reshape(extent, heads, ratio, size)
+        if root is not None:
+            w_KXP = weights[..., :prefix].transpose(0, 1).reshape(heads, extent * ratio, prefix)
+            out = out + torch.bmm(w_KXP, root.values_KPD[layer]).view(heads, extent, ratio, size).transpose(0, 1)
+        out_SX = out.reshape(extent, heads * ratio * size)
+        return out_SX if dense else out_SX[plan.slots_B]
+
+    def _attend_span(self, layer: int, span: SpanPlan, q_CQD: Tensor) -> Tensor:
+        """Several tokens of one slot, causal among themselves."""
+        heads, ratio, size, stop = self._config.kv_heads, self._ratio, self._config.head_dim, span.start + span.length
+        q_KXD = q_CQD.view(span.length, heads, ratio, size).transpose(0, 1).reshape(heads, span.length * ratio, size)
+        scores = torch.bmm(q_KXD, self.keys_SKTD[layer][span.slot, :, :stop].transpose(1, 2)).float()
+        scores = scores.view(heads, span.length, ratio, stop)
+        late = torch.ones(span.length, stop, dtype=torch.bool, device=self._device).triu_(span.start + 1)
+        scores = scores.masked_fill(late[:, None], float("-inf")).view(heads, span.length * ratio, stop)
+        root = self.root if span.rooted else None
+        if root is not None:
+            scores = torch.cat([torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2)).float(), scores], dim=-1)
+        weights = torch.softmax(scores, dim=-1).to(self._dtype)
+        prefix = weights.shape[-1] - stop
+        out = torch.bmm(weights[..., prefix:], self.values_SKDT[layer][span.slot, :, :, :stop].transpose(1, 2))
+        if root is not None:
+            out = out + torch.bmm(weights[..., :prefix], root.values_KPD[layer])
+        return out.view(heads, span.length, ratio, size).transpose(0, 1).reshape(span.length, -1)
+
+
+def causal_attention(q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
+    """One sequence attending to itself: [N, Q*D]. For roots, whose keys come unscaled."""
+    heads, ratio = k_NKD.shape[1], q_NQD.shape[1] // k_NKD.shape[1]
+    q, k, v = (x.transpose(0, 1)[None] for x in (q_NQD, k_NKD, v_NKD))
+    k, v = (x.repeat_interleave(ratio, dim=1) for x in (k, v))
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return out[0].transpose(0, 1).reshape(q_NQD.shape[0], heads * ratio * q_NQD.shape[2])

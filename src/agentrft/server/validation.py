@@ -1,0 +1,84 @@
+"""Everything about a job that can be known before compute is spent: model, files, rows, tools, grader."""
+
+import asyncio
+from pathlib import Path
+
+from agentrft.chat import supported_family
+from agentrft.datasets import check_tools, load_demonstrations, load_items
+from agentrft.domain.errors import UserError
+from agentrft.domain.job import Method
+from agentrft.grading import validate_grader
+from agentrft.store import Settings, Store
+from agentrft.store.rows import ModelRow
+from agentrft.wire.job_request import JobSpec
+
+
+async def check_job(store: Store, project_id: str, spec: JobSpec) -> ModelRow:
+    """Check what a well-formed request names; returns the model to start from.
+
+    Raises:
+        UserError: with the dotted path of what is to be mended.
+    """
+    model = await find_model(store, project_id, spec.model)
+    await _check_family(store, model)
+    if spec.method is Method.REINFORCEMENT and spec.validation_file is None:
+        message = "Missing required parameter: 'validation_file'. Reinforcement fine-tuning measures progress on it."
+        raise UserError(message, param="validation_file", code="missing_required_parameter")
+    training = await _find_file(store, project_id, spec.training_file, param="training_file")
+    validation = None
+    if spec.validation_file is not None:
+        validation = await _find_file(store, project_id, spec.validation_file, param="validation_file")
+    if spec.grader is not None:
+        await asyncio.to_thread(validate_grader, spec.grader)
+    await asyncio.to_thread(_check_rows, store.settings, spec, training, validation)
+    return model
+
+
+async def find_model(store: Store, project_id: str, name: str) -> ModelRow:
+    """Raises UserError with status 404 when there is no such model."""
+    model = await store.models.find(project_id, name)
+    if model is None:
+        message = f"The model `{name}` does not exist or you do not have access to it."
+        raise UserError(message, param="model", code="model_not_found", status=404)
+    return model
+
+
+async def _check_family(store: Store, model: ModelRow) -> None:
+    try:
+        supported_family(await store.models.config(model))
+    except UserError as error:
+        raise UserError(error.message, param="model", code=error.code or "unsupported_model") from None
+
+
+async def _find_file(store: Store, project_id: str, file_id: str, *, param: str) -> Path:
+    file = await store.files.find(project_id, file_id)
+    if file is None:
+        raise UserError(f"No such File object: {file_id}", param=param, code="invalid_value")
+    if file.purpose != "fine-tune":
+        message = f"File {file_id} does not have the right purpose: it is '{file.purpose}', and must be 'fine-tune'."
+        raise UserError(message, param=param, code="invalid_value")
+    return store.files.path(file_id)
+
+
+def _check_rows(settings: Settings, spec: JobSpec, training: Path, validation: Path | None) -> None:
+    files = [("training_file", training, settings.max_train_rows)]
+    if validation is not None:
+        files.append(("validation_file", validation, settings.max_validation_rows))
+    for param, path, most in files:
+        if spec.method is Method.SUPERVISED:
+            count = len(load_demonstrations(path, param=param))
+        else:
+            items = load_items(path, param=param)
+            count = len(items)
+            check_tools(items, spec.tools, unused=param == "training_file")
+        _check_count(count, param=param, least=settings.min_rows, most=most)
+
+
+def _check_count(count: int, *, param: str, least: int, most: int) -> None:
+    label = param.replace("_", " ").capitalize()
+    if count < least:
+        message = f"{label} has {count} example(s), but must have at least {least} examples"
+        raise UserError(message, param=param, code="invalid_n_examples")
+    if count > most:
+        message = f"{label} has {count} example(s), but must have at most {most} examples"
+        raise UserError(message, param=param, code="invalid_n_examples")

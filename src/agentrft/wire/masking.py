@@ -1,0 +1,23 @@
+"""What may be shown of a request: header values become asterisks, as OpenAI shows them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agentrft.wire.strict import MASK
+
+
+def mask(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a method's settings with every header value of tools and graders replaced."""
+    return {key: _mask_value(key, value) for key, value in settings.items()}
+
+
+def _mask_value(key: str, value: Any) -> Any:
+    if key == "headers" and isinstance(value, Mapping):
+        return dict.fromkeys(value, MASK)
+    if key in ("response_format", "source"):  # may hold a property called "headers", and no secret
+        return value
+    if isinstance(value, Mapping):
+        return mask(value)
+    if isinstance(value, list):
+        return [mask(item) if isinstance(item, Mapping) else item for item in value]
+    return value

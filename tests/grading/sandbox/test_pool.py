@@ -1,0 +1,239 @@
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from agentrft.grading.sandbox import SandboxBroken, SandboxLimits, SandboxPool, SandboxResult, process
+
+SANDBOX = Path(process.__file__).parent
+
+
+@asynccontextmanager
+async def opened(source: str, size: int = 1, **limits) -> AsyncIterator[SandboxPool]:
+    pool = SandboxPool(source, size=size, limits=SandboxLimits(**limits))
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def run_once(body: str, *, item=None, before: str = "", **limits) -> SandboxResult:
+    source = f"{before}\ndef grade(sample, item):\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    async with opened(source, **limits) as pool:
+        return await pool.run({"output_text": "94"}, item or {})
+
+
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def list_commands() -> list[str]:
+    """The command lines of all processes; a dead one has none."""
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            commands.append(path.read_text(errors="replace"))
+    return commands
+
+
+async def test_the_function_gets_sample_and_item_and_gives_the_reward() -> None:
+    result = await run_once("return float(sample['output_text'] == item['answer'])", item={"answer": "94"})
+    assert result == SandboxResult(reward=1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "reward"), [("1", 1.0), ("-2.5", -2.5), ("__import__('fractions').Fraction(1, 4)", 0.25)]
+)
+async def test_any_real_number_is_a_reward(value, reward) -> None:
+    result = await run_once(f"return {value}")
+    assert result.reward == reward
+    assert isinstance(result.reward, float)
+
+
+async def test_numpy_can_be_imported_and_its_numbers_count() -> None:
+    pytest.importorskip("numpy")
+    result = await run_once("return np.float32(0.5) * np.ones((200, 200)).mean()", before="import numpy as np")
+    assert result.reward == 0.5
+
+
+@pytest.mark.parametrize("value", ["None", "'1.0'", "True", "[1.0]", "float('nan')", "float('inf')", "1j"])
+async def test_what_is_no_float_is_an_error(value) -> None:
+    result = await run_once(f"return {value}")
+    assert result.reward is None
+    assert "expected a" in (result.error or "")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("return item['nothing']", "KeyError: 'nothing' (line 3)"),
+        ("raise SystemExit(2)", "SystemExit: 2 (line 3)"),
+        ("import agentrft", "ModuleNotFoundError"),
+        ("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})()", "Odd:  (line 3)"),
+        ("raise ValueError('x' * 10 ** 6)", "ValueError: xxx"),
+        ("import os\nos._exit(3)", "grade ended its process with exit code 3"),
+        ("import os\nos.abort()", "grade was killed by signal 6"),
+    ],
+)
+async def test_what_the_function_does_wrong_is_described(body, error) -> None:
+    result = await run_once(body)
+    assert result.reward is None
+    assert error in (result.error or "")
+    assert len(result.error or "") < 3000
+
+
+@pytest.mark.parametrize(
+    ("before", "error"),
+    [
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("raise SystemExit", "SystemExit"),
+        ("import os; os._exit(1)", "loading the source ended the process"),
+        ("while True: pass", "loading the source took more than"),
+    ],
+)
+async def test_a_source_that_cannot_be_loaded_is_the_graders_error(before, error) -> None:
+    result = await run_once("return 1.0", before=before, wall_s=0.5)
+    assert error in (result.error or "")
+
+
+async def test_an_endless_call_is_ended_and_the_next_one_is_well() -> None:
+    async with opened("def grade(sample, item):\n    while item: pass\n    return 1.0", wall_s=0.3) as pool:
+        assert (await pool.run({}, {"loop": True})).error == "grade took more than 0.3 s"
+        assert (await pool.run({}, {})).reward == 1.0
+
+
+async def test_a_call_that_eats_memory_is_ended() -> None:
+    result = await run_once("return len(bytearray(10 ** 9))", memory_bytes=256 << 20)
+    assert "MemoryError" in (result.error or "")
+
+
+async def test_a_call_that_eats_cpu_time_is_ended() -> None:
+    result = await run_once("while True: pass", cpu_s=1)
+    assert "CPU time" in (result.error or "")
+
+
+async def test_a_file_cannot_grow_without_end() -> None:
+    result = await run_once("open('big', 'wb').write(b'x' * 100_000)\nreturn 1.0", file_bytes=10_000)
+    assert result.reward is None
+
+
+async def test_endless_output_harms_nobody() -> None:
+    result = await run_once("for _ in range(2000): print('x' * 10_000)\nreturn 1.0")
+    assert result.reward == 1.0
+
+
+async def test_calls_leave_nothing_to_each_other() -> None:
+    source = "seen = []\ndef grade(sample, item):\n    seen.append(1)\n    return len(seen)"
+    async with opened(source) as pool:
+        assert [(await pool.run({}, {})).reward for _ in range(3)] == [1.0, 1.0, 1.0]
+
+
+async def test_the_environment_of_the_worker_is_not_there(monkeypatch) -> None:
+    monkeypatch.setenv("AGENTRFT_TEST_KEY", "s3cret")
+    body = "import os\nraise ValueError(sorted(os.environ))"
+    result = await run_once(body)
+    assert "HOME" in (result.error or "")
+    assert "AGENTRFT_TEST_KEY" not in (result.error or "")
+
+
+async def test_the_working_folder_is_empty_and_gone_afterwards() -> None:
+    body = "import os\nopen('note', 'w').write('x')\nraise ValueError(os.getcwd(), os.listdir())"
+    error = (await run_once(body)).error or ""
+    assert "['note']" in error
+    assert not exists(error.split("'")[1])
+
+
+async def test_the_network_is_cut_off_where_the_kernel_allows() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        body = f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 1)\nreturn 1.0"
+        async with opened(f"def grade(sample, item):\n    {body.replace(chr(10), chr(10) + '    ')}") as pool:
+            result = await pool.run({}, {})
+            if "network" not in pool.holds:
+                pytest.skip("this kernel allows no network namespace")
+    assert "OSError" in (result.error or "")
+
+
+async def test_the_process_table_of_the_machine_is_hidden_where_the_kernel_allows() -> None:
+    source = f"import os\ndef grade(sample, item):\n    return os.path.exists('/proc/{os.getpid()}/environ') + 0"
+    async with opened(source) as pool:
+        result = await pool.run({}, {})
+        if "proc" not in pool.holds:
+            pytest.skip("this kernel allows no mount namespace")
+    assert result.reward == 0.0
+
+
+async def test_processes_that_a_call_started_end_with_it() -> None:
+    mark = f"agentrft-orphan-{os.getpid()}"
+    body = (
+        "import subprocess, sys\n"
+        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', '{mark}'], start_new_session=True)\n"
+        "return 1.0"
+    )
+    assert (await run_once(body)).reward == 1.0
+    assert not [command for command in list_commands() if mark in command]
+
+
+async def test_a_call_cannot_end_the_process_that_serves_it() -> None:
+    source = "import os, signal\ndef grade(sample, item):\n    os.kill(os.getppid(), signal.SIGTERM)\n    return 1.0"
+    async with opened(source) as pool:
+        results = [await pool.run({}, {}) for _ in range(2)]
+        if "processes" not in pool.holds:
+            pytest.skip("this kernel allows no process-id namespace")
+    assert results == [SandboxResult(reward=1.0)] * 2
+
+
+async def test_many_calls_share_few_processes() -> None:
+    source = "import os\ndef grade(sample, item):\n    return float(item['n'])"
+    async with opened(source, size=2) as pool:
+        results = await asyncio.gather(*(pool.run({}, {"n": n}) for n in range(64)))
+    assert [result.reward for result in results] == [float(n) for n in range(64)]
+
+
+async def test_a_cancelled_call_frees_its_place() -> None:
+    async with opened("def grade(sample, item):\n    while item: pass\n    return 1.0") as pool:
+        await pool.run({}, {})
+        task = asyncio.create_task(pool.run({}, {"loop": True}))
+        await asyncio.sleep(0)  # lets it begin
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await pool.run({}, {})).reward == 1.0
+
+
+async def test_a_sandbox_that_does_not_start_is_no_error_of_the_grader(monkeypatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")
+    with pytest.raises(SandboxBroken, match="cannot start"):
+        await run_once("return 1.0")
+
+
+@pytest.fixture
+def kernel_that_allows_nothing(tmp_path, monkeypatch) -> None:
+    """The sandbox's own files, but every request for a namespace is refused."""
+    for name in ("child.py", "confinement.py"):
+        (tmp_path / name).write_text((SANDBOX / name).read_text().replace("_libc.unshare(", "_refuse("))
+    with (tmp_path / "confinement.py").open("a") as file:
+        file.write("\n\ndef _refuse(flags):\n    return -1\n")
+    monkeypatch.setattr(process, "_CHILD", tmp_path / "child.py")
+
+
+@pytest.mark.usefixtures("kernel_that_allows_nothing")
+async def test_without_namespaces_calls_are_still_graded_and_swept() -> None:
+    mark = f"agentrft-loose-{os.getpid()}"
+    source = (
+        "import subprocess, sys\n"
+        "def grade(sample, item):\n"
+        f"    command = [sys.executable, '-c', 'import time; time.sleep(600)', '{mark}']\n"
+        "    subprocess.Popen(command, start_new_session=True)\n"
+        "    while item: pass\n"
+        "    return 1.0\n"
+    )
+    async with opened(source, wall_s=1.0) as pool:
+        assert (await pool.run({}, {})).reward == 1.0
+        assert pool.holds == ("capabilities",)
+        assert not [command for command in list_commands() if mark in command]
+        assert (await pool.run({}, {"loop": True})).reward is None
+    assert not [command for command in list_commands() if mark in command]

@@ -1,0 +1,121 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from agentrft.domain.episode import Message, StopReason, ToolCall, Turn
+from agentrft.grading.samples import MAX_EXTRA_BYTES, sample_from_episode, sample_from_text
+
+
+def test_openais_fields_are_those_of_the_reference(make_episode) -> None:
+    sample = sample_from_episode(make_episode(), structured=False)
+    sample.pop("agentrft")
+    assert sample == {
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "94", "tool_calls": []},
+                "finish_reason": "stop",
+            }
+        ],
+        "output_text": "94",
+        "output_json": None,
+        "output_tools": [
+            {"id": "call_1", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
+        ],
+        "output_reasoning_summary": "It says so.",
+        "output_audio": None,
+    }
+
+
+def test_the_whole_way_to_the_answer_is_told_beside_them(make_episode) -> None:
+    extra = sample_from_episode(make_episode(), structured=False)["agentrft"]
+    assert json.loads(json.dumps(extra)) == {
+        "stop_reason": "answer",
+        "attempt": 2,
+        "context_tokens": 0,
+        "tool_latency_s": 0.25,
+        "sampled_tokens": 30,
+        "reasoning_tokens": 4,
+        "latency_s": 2.25,
+        "truncated": False,
+        "turns": [
+            {
+                "content": "Let me look.",
+                "reasoning": "",
+                "tool_calls": [
+                    {
+                        "call_id": "call_1",
+                        "name": "search",
+                        "arguments": '{"query": "x"}',
+                        "error": None,
+                        "output": "found 94",
+                        "status": 200,
+                        "is_error": False,
+                        "latency_s": 0.25,
+                    }
+                ],
+                "sampled_tokens": 20,
+                "reasoning_tokens": 0,
+                "latency_s": 1.5,
+            },
+            {
+                "content": "94",
+                "reasoning": "It says so.",
+                "tool_calls": [],
+                "sampled_tokens": 10,
+                "reasoning_tokens": 4,
+                "latency_s": 0.5,
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"), [('{"a": 1}', {"a": 1}), ("94", 94), ("x", None), ("NaN", None), ("", None)]
+)
+def test_output_json_is_read_when_the_job_has_a_response_format(make_episode, answer, value) -> None:
+    assert sample_from_episode(make_episode(answer), structured=True)["output_json"] == value
+    assert sample_from_episode(make_episode(answer), structured=False)["output_json"] is None
+
+
+@pytest.mark.parametrize(
+    ("stop", "finish_reason"),
+    [(StopReason.MAX_TURNS, "tool_calls"), (StopReason.MAX_TOKENS, "length"), (StopReason.CONTEXT, "length")],
+)
+def test_an_episode_without_an_answer_has_empty_text(make_episode, stop, finish_reason) -> None:
+    sample = sample_from_episode(make_episode(stop=stop), structured=True)
+    assert (sample["output_text"], sample["output_json"]) == ("", None)
+    assert sample["choices"][0]["finish_reason"] == finish_reason
+
+
+def test_an_episode_without_turns_can_be_told(make_episode) -> None:
+    sample = sample_from_episode(make_episode(turns=(), stop=StopReason.CONTEXT), structured=True)
+    assert (sample["output_tools"], sample["output_reasoning_summary"], sample["agentrft"]["turns"]) == ([], None, [])
+
+
+def test_a_call_that_was_never_made_has_no_output(make_episode) -> None:
+    call = ToolCall(call_id="call_9", name="search", arguments="{", error="not closed")
+    turn = Turn(message=Message(role="assistant", tool_calls=(call,)))
+    sample = sample_from_episode(make_episode(turns=(turn,), stop=StopReason.MAX_TURNS), structured=False)
+    [told] = sample["agentrft"]["turns"][0]["tool_calls"]
+    assert (told["output"], told["status"], told["error"]) == (None, None, "not closed")
+    assert sample["choices"][0]["message"]["tool_calls"][0]["id"] == "call_9"
+
+
+@pytest.mark.parametrize(("turns", "output"), [(1, "x" * 2_000_000), (200, "y" * 5_000), (5_000, "z")])
+def test_the_extra_part_stays_small_and_says_what_was_cut(make_episode, turns, output) -> None:
+    episode = make_episode(output=output)
+    extra = sample_from_episode(replace(episode, turns=episode.turns * turns), structured=False)["agentrft"]
+    assert len(json.dumps(extra)) <= MAX_EXTRA_BYTES
+    assert extra["truncated"]
+    assert extra["sampled_tokens"] == 30 * turns
+
+
+def test_a_bare_text_has_the_same_shape_as_an_episode(make_episode) -> None:
+    told = sample_from_episode(make_episode(), structured=False)
+    bare = sample_from_text('{"a": 1}')
+    assert bare.keys() == told.keys()
+    assert bare["agentrft"].keys() == told["agentrft"].keys()
+    assert bare["agentrft"]["turns"][0].keys() == told["agentrft"]["turns"][0].keys()
+    assert bare["output_json"] == {"a": 1}

@@ -1,0 +1,85 @@
+import asyncio
+
+import pytest
+
+from agentrft.domain.faults import FaultKind
+from agentrft.tools.transport import (
+    Failure,
+    Reply,
+    Target,
+    Transport,
+    backoff_s,
+    excerpt,
+    find_header_problem,
+    find_url_problem,
+    public_url,
+)
+from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
+
+
+def test_pauses_grow_and_stay_bounded() -> None:
+    for attempt in range(1, 20):
+        assert 0.1 <= backoff_s(attempt) <= min(8.0, 0.5 * 2**attempt)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000/tool", "https://user:pw@example.com/a?b=c", "http://[::1]/"])
+def test_web_addresses_are_accepted(url) -> None:
+    assert find_url_problem(url) is None
+
+
+@pytest.mark.parametrize(
+    "url", [None, 5, "", "example.com", "//example.com", "file:///etc/passwd", "http://", "http://a:b"]
+)
+def test_other_addresses_are_refused(url) -> None:
+    assert find_url_problem(url) is not None
+
+
+def test_headers_of_any_language_are_accepted() -> None:
+    assert find_header_problem({"Authorization": "Bearer a.b-c", "X-Size": "größe"}) is None
+
+
+@pytest.mark.parametrize("headers", [None, [], {"": "x"}, {"a b": "x"}, {"a": 1}, {"a": "x\r\ny"}, {"a": " x"}])
+def test_headers_that_cannot_be_sent_are_refused(headers) -> None:
+    assert find_header_problem(headers) is not None
+
+
+def test_an_address_is_shown_without_its_secrets() -> None:
+    assert public_url("https://user:pw@example.com:8443/a?key=k#f") == "https://example.com:8443/a"
+
+
+def test_an_excerpt_is_short_and_blanks_out_echoed_headers() -> None:
+    reply = Reply(status=500, body=b"got: Bearer  s3cret-key\n" + b"x" * 10_000, latency_s=0.0)
+    text = excerpt(reply, headers={"Authorization": "Bearer s3cret-key"})
+    assert "s3cret-key" not in text
+    assert len(text) == 300
+
+
+async def test_a_judge_decides_what_is_tried_again() -> None:
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    def judge(reply: Reply) -> Failure | None:
+        return None if reply.body == b"good" else Failure(kind=FaultKind.INVALID_REPLY, message="not good")
+
+    async with (
+        ScriptedEndpoint(Answer(body=b"bad"), Answer(body=b"bad"), Answer(body=b"good")) as server,
+        Transport(backoff_s=float, pause=pause) as transport,
+    ):
+        reply = await transport.post(Target(url=server.url), b"{}", headers={}, judge=judge)
+    assert isinstance(reply, Reply)
+    assert paused == [1.0, 2.0]
+
+
+async def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
+    async with ScriptedEndpoint(Answer(status=500)) as server, Transport(backoff_s=lambda attempt: 100.0) as transport:
+        async with asyncio.timeout(5):
+            outcome = await transport.post(
+                Target(url=server.url, deadline_s=50.0),
+                b"{}",
+                headers={},
+                judge=lambda reply: Failure(kind=FaultKind.HTTP_5XX, message="HTTP 500"),
+            )
+    assert isinstance(outcome, Failure)
+    assert outcome.message == f"POST {server.url}: HTTP 500 (1 try, no time for another within 50 s)"
