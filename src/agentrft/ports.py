@@ -26,7 +26,7 @@ from agentrft.domain.training import Capabilities, Checkpoint, Datum, UpdateSett
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRequest:
-    """One turn to sample. `session` lets an engine keep keys and values between the turns of an episode; it is a hint."""
+    """One turn to sample. `session` is a hint: an engine may keep keys and values between the turns of an episode."""
 
     session: str
     prompt: tuple[int, ...]  # the whole sequence so far

@@ -40,7 +40,7 @@ def test_rows_are_uploaded_a_line_each(client: OpenAI, platform: FakePlatform) -
 
 
 def test_the_cold_start_is_a_supervised_job(client: OpenAI, platform: FakePlatform) -> None:
-    job = create_cold_start(client, RECIPE, training_file="file-1", seed=3)
+    job = create_cold_start(client, RECIPE, training_file="file-1", suffix="cold", seed=3)
     method = platform.jobs[job.id]["method"]
     assert method["type"] == "supervised"
     assert method["supervised"]["hyperparameters"] == {"n_epochs": 1, "batch_size": 4}

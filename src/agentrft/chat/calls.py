@@ -1,7 +1,7 @@
 """Read what a model wrote in the Hermes form: `<think>`, text, and `<tool_call>` JSON, well-formed or not.
 
-A malformed call is the policy's mistake: it comes back as a call with `error` set, is answered with that error, and stays
-in the context exactly as it was sampled.
+A malformed call is the policy's mistake: it comes back as a call with `error` set, is answered with that error, and
+stays in the context exactly as it was sampled.
 """
 
 import json
@@ -33,9 +33,11 @@ def _parse_call(match: re.Match[str]) -> ToolCall:
     if not match.group(0).endswith(CALL_CLOSE):
         return _malformed(raw, f"The call is not closed with {CALL_CLOSE}.")
     try:
-        call = json.loads(raw)
+        call = _load(raw)
     except json.JSONDecodeError as error:
         return _malformed(raw, f"The call is not valid JSON: {error.msg} at character {error.pos}.")
+    except (ValueError, RecursionError) as error:  # numbers or nesting beyond what any reader takes
+        return _malformed(raw, f"The call is not valid JSON: {error}.")
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         return _malformed(raw, 'A call must be a JSON object with "name" and "arguments".')
     arguments = _arguments(call.get("arguments", {}))
@@ -47,10 +49,18 @@ def _parse_call(match: re.Match[str]) -> ToolCall:
 def _arguments(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str):  # some models quote the object
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = _load(value)
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
+
+
+def _load(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
 
 
 def _malformed(raw: str, error: str, name: str = "") -> ToolCall:

@@ -1,7 +1,7 @@
 """ChatML turns with tools in the Hermes / Qwen form, for Qwen2.5, Qwen3 and SmolLM2 (whose own template has no tools).
 
-Every conversation is a sequence of turns `<|im_start|>role\\n ... <|im_end|>\\n`. Each turn is encoded by itself, between
-special tokens, so that no merge of the tokenizer crosses a boundary and appending never changes what is there.
+Every conversation is a sequence of turns `<|im_start|>role\\n ... <|im_end|>\\n`. Each turn is encoded by itself,
+between special tokens, so that no merge of the tokenizer crosses a boundary and appending never changes what is there.
 """
 
 import json
@@ -168,4 +168,6 @@ def _call_text(call: ToolCall) -> str:
     except json.JSONDecodeError:
         arguments = call.arguments  # a malformed call in a given history
     body = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
+    for marker in (CALL_OPEN, CALL_CLOSE):  # inside a JSON string: an argument must not end the call
+        body = body.replace(marker, "\\u003c" + marker[1:])
     return f"{CALL_OPEN}\n{body}\n{CALL_CLOSE}"

@@ -1,7 +1,7 @@
 """Text <-> token ids, with structure and content kept apart.
 
-Content (data, tool output, arguments) is encoded so that it can never become structure: special tokens are read as plain
-characters, and so are tokens such as `<tool_call>` that a tokenizer treats as one piece.
+Content (data, tool output, arguments) is encoded so that it can never become structure: special tokens are read as
+plain characters, and so are tokens such as `<tool_call>` that a tokenizer treats as one piece.
 """
 
 import re
@@ -53,7 +53,7 @@ class TextCodec:
         return ids + self._encode(text[start:])
 
     def structure(self, text: str) -> tuple[int, ...]:
-        """Ids of our own template text; markers such as `<tool_call>` are single tokens where the tokenizer has them."""
+        """Ids of our own template text; a marker such as `<tool_call>` is one token where the tokenizer has it."""
         return self._encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -47,7 +47,7 @@ def converse(
         history += [item.model_dump(exclude_unset=True) for item in response.output]
         for call in calls:
             yield Line(speaker="tool call", text=f"{call.name}({_shown(call.arguments)})")
-            output = _run(call, endpoints, trace_id)
+            output = run_tool(endpoints, call.name, call.arguments, call_id=call.call_id, trace_id=trace_id)
             yield Line(speaker="tool", text=output)
             history.append({"type": "function_call_output", "call_id": call.call_id, "output": output})
 
@@ -65,17 +65,20 @@ def _respond(
     )
 
 
-def _run(call: ResponseFunctionToolCall, endpoints: Sequence[Mapping[str, Any]], trace_id: str) -> str:
-    """Run one call on its tool server; what the model is shown."""
-    endpoint = next((endpoint for endpoint in endpoints if endpoint["name"] == call.name), None)
+def run_tool(endpoints: Sequence[Mapping[str, Any]], name: str, arguments: str, *, call_id: str, trace_id: str) -> str:
+    """Run one call on its tool server, in the Agent RFT tool protocol; what the model is shown.
+
+    Raises `httpx2.HTTPError` when the server fails.
+    """
+    endpoint = next((endpoint for endpoint in endpoints if endpoint["name"] == name), None)
     if endpoint is None:
-        return f"error: there is no tool {call.name}"
+        return f"error: there is no tool {name}"
     body: dict[str, Any] = {
         "type": "function_call",
-        "id": call.id,
-        "call_id": call.call_id,
-        "name": call.name,
-        "arguments": call.arguments,
+        "id": call_id.replace("call_", "fc_"),
+        "call_id": call_id,
+        "name": name,
+        "arguments": arguments,
         "trace_id": trace_id,
         "item": {},
     }

@@ -23,13 +23,13 @@ def upload(client: OpenAI, name: str, rows: Iterable[Row]) -> str:
     return client.files.create(file=(name, content.encode()), purpose="fine-tune").id
 
 
-def create_cold_start(client: OpenAI, recipe: Recipe, *, training_file: str, seed: int) -> FineTuningJob:
+def create_cold_start(client: OpenAI, recipe: Recipe, *, training_file: str, suffix: str, seed: int) -> FineTuningJob:
     """A short supervised job on demonstrations, so that reinforcement starts from a model that is sometimes right."""
     return client.fine_tuning.jobs.create(
         model=recipe.base_model,
         training_file=training_file,
         method=_method("supervised", cold_start_method(recipe)),
-        suffix="demo-cold-start",
+        suffix=suffix,
         seed=seed,
     )
 

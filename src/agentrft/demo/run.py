@@ -79,7 +79,7 @@ def _cold_start(stage: Stage, display: Display, options: Options, corpus: Corpus
     questions = draw_questions(corpus, Split.TRAINING, count=recipe.demonstrations, seed=seed + 1)
     rows = [demonstration.row() for demonstration in demonstrate(corpus, questions, seed=seed)]
     file = upload(stage.client, "demonstrations.jsonl", rows)
-    job = create_cold_start(stage.client, recipe, training_file=file, seed=seed)
+    job = create_cold_start(stage.client, recipe, training_file=file, suffix="demo-cold-start", seed=seed)
     steps = -(-len(rows) // recipe.cold_start_batch_size) * recipe.cold_start_epochs
     plan = Plan(total_steps=steps, step_episodes=recipe.cold_start_batch_size)
     stage.follow(job.id, plan, display, show_steps=False)
@@ -136,7 +136,7 @@ def _tell(outcome: Outcome, trained: Trained, stage: Stage, options: Options, co
     console.print(outcome.table())
     memory = f", {outcome.peak_rss_bytes / 2**30:.1f} GiB of memory at most" if outcome.peak_rss_bytes else ""
     console.print(
-        f"\n{outcome.steps} steps, {outcome.seconds / 60:.1f} minutes{memory}; {trained.checkpoints} checkpoints.\n"
+        f"\n{outcome.steps} steps, {outcome.seconds / 60:.1f} minutes{memory}; checkpoints: {trained.checkpoints}.\n"
         f"Model      {trained.model}",
         highlight=False,
         soft_wrap=True,

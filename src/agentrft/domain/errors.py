@@ -1,7 +1,7 @@
 """Errors by who must act: the user (`UserError`) or the owner of a job (`JobFailed`).
 
-What goes wrong inside one episode is no exception but a `Fault` (faults.py): a bad rollout is data. Anything else is our
-own bug and crashes.
+What goes wrong inside one episode is no exception but a `Fault` (faults.py): a bad rollout is data. Anything else is
+our own bug and crashes.
 """
 
 

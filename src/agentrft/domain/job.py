@@ -41,7 +41,7 @@ class ToolEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How completions are drawn. Training samples at temperature 1 and untruncated, so that log-probabilities are exact."""
+    """How completions are drawn. Training samples at temperature 1, untruncated: log-probabilities are then exact."""
 
     temperature: float = 1.0
     top_p: float = 1.0

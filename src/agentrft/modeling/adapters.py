@@ -9,7 +9,7 @@ Shapes: r rank, O and I the outputs and inputs of a linear layer.
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -65,6 +65,15 @@ def merged(weight_OI: Tensor, adapter: Adapter, scale: float) -> Tensor:
     """W + scale * B A, rounded once to the weight's dtype."""
     delta_OI = adapter.b_Or.detach() @ adapter.a_rI.detach()
     return torch.add(weight_OI.float(), delta_OI, alpha=scale).to(weight_OI.dtype)
+
+
+def merge(base: BaseWeights, adapters: Adapters) -> BaseWeights:
+    """A model with the adapters merged into its linear layers; everything else is shared with `base`."""
+    layers = tuple(
+        replace(old, linear={name: merged(old.linear[name], new[name], adapters.scale) for name in FUSED})
+        for old, new in zip(base.layers, adapters.layers, strict=True)
+    )
+    return replace(base, layers=layers)
 
 
 def save_adapters(adapters: Adapters, config: ModelConfig, folder: Path) -> None:

@@ -57,8 +57,8 @@ def _write_model(gguf: Path, folder: Path) -> None:
         str(gguf.parent), gguf_file=gguf.name, dtype=torch.bfloat16, local_files_only=True
     )
     # The weights are de-quantized by now; the marks of their origin would make transformers refuse to save them.
-    model.hf_quantizer = None
-    model.is_quantized = False
+    model.hf_quantizer = None  # type: ignore[assignment]
+    model.is_quantized = False  # type: ignore[assignment]
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder, safe_serialization=True)

@@ -16,7 +16,7 @@ class Published:
 
 
 class WeightExchange:
-    """Keeps the newest snapshot only: a sampler that comes late gets newer weights than it asked for never, but an error."""
+    """Keeps the newest snapshot only: a sampler that asks too late gets an error, never other weights."""
 
     def __init__(self) -> None:
         self._newest: tuple[int, Published] | None = None

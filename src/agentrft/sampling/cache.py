@@ -1,9 +1,9 @@
 """Keys and values of live sessions, and attention over them.
 
 A shard of sessions shares one root: the tokens that all their prompts begin with (system prompt and tools), computed
-and stored once, attended to with one matrix product for all sessions. Behind the root each session has a slot of its own.
-Own keys are stored [T, D] and own values [D, T], exactly as long as the longest session: in this layout batched products
-with few query rows run 2-3 times faster on CPUs (bf16, MKL-DNN) than in the usual one.
+and stored once, attended to with one matrix product for all sessions. Behind the root each session has a slot of its
+own. Own keys are stored [T, D] and own values [D, T], exactly as long as the longest session: in this layout batched
+products with few query rows run 2-3 times faster on CPUs (bf16, MKL-DNN) than in the usual one.
 
 Shapes: S slots, B slots in a batch, K key-value heads, R query heads per key-value head, D head size, T own positions,
 P root positions, N packed tokens, C tokens of one span.
@@ -21,7 +21,7 @@ GROW_TOKENS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Root:
-    """Shared first tokens of a shard's sessions. Lists are by layer; keys are scaled by 1 / sqrt(D), as everywhere here."""
+    """Shared first tokens of a shard's sessions. Lists are by layer; keys are scaled by 1 / sqrt(D), as all here."""
 
     ids: tuple[int, ...]
     keys_KPD: list[Tensor]

@@ -9,12 +9,12 @@ import queue
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-
-import torch
 
 from agentrft.domain.episode import Completion
 from agentrft.domain.training import Weights
+from agentrft.modeling.network import flush_denormals
 from agentrft.ports import SampleRequest
 from agentrft.sampling.model import SamplerModel
 from agentrft.sampling.session import Draft
@@ -49,6 +49,7 @@ class _ShardThread:
         self._thread.join()
 
     def _run(self) -> None:
+        flush_denormals()
         try:
             while self._obey():
                 if self.shard.busy:
@@ -90,8 +91,12 @@ class EmbeddedSampler:
 
     async def __aenter__(self) -> "EmbeddedSampler":
         loop = asyncio.get_running_loop()
+
+        def fail(error: BaseException) -> None:
+            loop.call_soon_threadsafe(self._fail, error)
+
         for thread in self._threads:
-            thread.start(lambda error: loop.call_soon_threadsafe(self._fail, error))
+            thread.start(fail)
         return self
 
     async def __aexit__(
@@ -99,7 +104,7 @@ class EmbeddedSampler:
     ) -> None:
         for thread in self._threads:
             thread.post(None)
-        await asyncio.to_thread(lambda: [thread.join() for thread in self._threads])
+            await asyncio.to_thread(thread.join)
 
     async def sample(self, request: SampleRequest) -> Completion:
         """One turn. Cancelling the await stops it."""
@@ -137,7 +142,7 @@ class EmbeddedSampler:
         """See ports.Sampler. Takes effect in every shard between two of its steps."""
         model = await asyncio.to_thread(self._load_model, weights)
         for thread in self._threads:
-            thread.post(lambda thread=thread: thread.shard.load(model))  # type: ignore[misc]
+            thread.post(partial(thread.shard.load, model))
 
     def _assign(self, request: SampleRequest) -> _ShardThread:
         """The shard of a session; new sessions go where there is most room, in runs, so that attempts share a shard."""
@@ -153,8 +158,3 @@ class EmbeddedSampler:
         for future in list(self._waiting):
             if not future.done():
                 future.set_exception(RuntimeError(f"the sampler's thread has died: {error!r}"))
-
-
-def use_one_thread_per_operation() -> None:
-    """Keep torch's own parallelism out of the way of our shards. Process-wide."""
-    torch.set_num_threads(1)

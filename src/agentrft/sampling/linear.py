@@ -1,8 +1,8 @@
 """Linear layers for inference: weights that never change between two loads can be laid out once for the CPU's GEMM.
 
-oneDNN re-orders a plain weight matrix in every call; for batches of 8 to 128 rows that costs about as much as the product
-(measured on SmolLM2-135M's shapes, bf16 with AMX: 43 against 27 ms for all layers at 64 rows). The results are equal bit
-for bit.
+oneDNN re-orders a plain weight matrix in every call; for batches of 8 to 128 rows that costs about as much as the
+product (measured on SmolLM2-135M's shapes, bf16 with AMX: 43 against 27 ms for all layers at 64 rows). The results are
+equal bit for bit.
 """
 
 from collections.abc import Callable

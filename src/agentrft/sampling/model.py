@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agentrft.modeling.adapters import Adapters, merged
+from agentrft.modeling.adapters import Adapters, merge
 from agentrft.modeling.config import ModelConfig
 from agentrft.modeling.network import Layer, Rotary
-from agentrft.modeling.weights import BaseWeights, LayerWeights
+from agentrft.modeling.weights import FUSED, BaseWeights, LayerWeights
 from agentrft.sampling.linear import inference_linear
 
 
@@ -38,10 +38,11 @@ class SamplerModel:
 
 def build_model(base: BaseWeights, adapters: Adapters | None, version: int) -> SamplerModel:
     """Merge `adapters` into `base`, without changing either."""
+    weights = base if adapters is None else merge(base, adapters)
     return SamplerModel(
         config=base.config,
         version=version,
-        layers=tuple(_layer(base.layers[i], adapters, i) for i in range(base.config.layers)),
+        layers=tuple(_layer(layer) for layer in weights.layers),
         embedding_VH=base.embedding_VH,
         head=inference_linear(base.head_VH, None),
         norm_H=base.norm_H,
@@ -49,20 +50,11 @@ def build_model(base: BaseWeights, adapters: Adapters | None, version: int) -> S
     )
 
 
-def _layer(weights: LayerWeights, adapters: Adapters | None, index: int) -> Layer:
-    def linear(name: str) -> Callable[[Tensor], Tensor]:
-        weight = weights.linear[name]
-        if adapters is not None:
-            weight = merged(weight, adapters.layers[index][name], adapters.scale)
-        return inference_linear(weight, weights.bias.get(name))
-
+def _layer(weights: LayerWeights) -> Layer:
     return Layer(
         norm_attention_H=weights.norm_attention_H,
         norm_mlp_H=weights.norm_mlp_H,
-        qkv=linear("qkv"),
-        out=linear("out"),
-        gate_up=linear("gate_up"),
-        down=linear("down"),
         norm_q_D=weights.norm_q_D,
         norm_k_D=weights.norm_k_D,
+        **{name: inference_linear(weights.linear[name], weights.bias.get(name)) for name in FUSED},
     )

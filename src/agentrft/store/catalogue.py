@@ -63,6 +63,16 @@ class Models:
         async with self._database.read() as connection:
             return await _find_fine_tuned(connection, project_id, name)
 
+    async def by_name(self, name: str) -> ModelRow | None:
+        """The model of exactly this name, whoever's it is. For workers: the server has checked who asks."""
+        for base in await asyncio.to_thread(self._scan):
+            if base.name == name:
+                return base
+        query = sa.select(models).where(models.c.name == name)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        return read_row(ModelRow, row) if row else None
+
     async def available(self, project_id: str) -> list[ModelRow]:
         """Base models, aliases that lead somewhere, then fine-tuned models and checkpoints, newest first."""
         bases = await asyncio.to_thread(self._scan)

@@ -1,10 +1,11 @@
 """Attention over a packed tree, forward and backward, with probabilities recomputed instead of kept.
 
-Each row attends with the tokens that it owns to its whole path, gathered into padded batches of rows of similar length. Plain batched products beat the fused CPU kernel about threefold at
-these sizes, and writing the backward pass by hand keeps the memory of one layer to its q, k, v and output.
+Each row attends with the tokens that it owns to its whole path, gathered into padded batches of rows of similar
+length. Plain batched products beat the fused CPU kernel about threefold at these sizes, and writing the backward pass
+by hand keeps the memory of one layer to its q, k, v and output.
 
-Shapes: N packed tokens, Q query heads, K key-value heads, R = Q / K, D head size; per batch b rows, S queries, T keys (root
-and path behind it), X = S * R.
+Shapes: N packed tokens, Q query heads, K key-value heads, R = Q / K, D head size; per batch b rows, S queries, T keys
+(root and path behind it), X = S * R.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from agentrft.training.tree import Row, Tree
 
-MAX_SCORES = 6_000_000  # rows x queries x keys of one padded batch, per head
+MAX_SCORES = 2_000_000  # rows x queries x keys of one padded batch, per head
+QUERIES = 128  # tokens of a row that attend together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,8 @@ class Bucket:
     queries_bS: Tensor  # packed indices
     valid_bS: Tensor  # bool: not padding
     keys_bT: Tensor  # packed indices of the path behind the root
-    mask_bST: Tensor  # over root and keys: 0 or -inf
+    open: int  # the first `open` keys are seen by every query: no mask
+    mask_bST: Tensor  # over the keys behind those: 0 or -inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +50,10 @@ class _Segment:
 
 def plan_attention(tree: Tree, dtype: torch.dtype, device: torch.device) -> AttentionPlan:
     """Sort the rows' own tokens into padded batches."""
-    segments = sorted((_segment(tree, row) for row in tree.rows), key=lambda segment: segment.length)
-    segments = [segment for segment in segments if segment.length]
-    if tree.root:
-        segments.append(_Segment(first=0, start=0, length=tree.root, path=()))
-    buckets: list[Bucket] = []
+    segments = [piece for row in tree.rows for piece in _cut(_segment(tree, row), tree.root)]
+    segments.sort(key=lambda segment: (segment.length, len(segment.path)))
+    root = _Segment(first=0, start=0, length=tree.root, path=())
+    buckets = [_bucket([root], tree.root, dtype, device)] if tree.root else []
     batch: list[_Segment] = []
     for segment in segments:
         keys = tree.root + max(len(other.path) for other in [*batch, segment])
@@ -60,7 +62,8 @@ def plan_attention(tree: Tree, dtype: torch.dtype, device: torch.device) -> Atte
             buckets.append(_bucket(batch, tree.root, dtype, device))
             batch = []
         batch.append(segment)
-    buckets.append(_bucket(batch, tree.root, dtype, device))
+    if batch:
+        buckets.append(_bucket(batch, tree.root, dtype, device))
     return AttentionPlan(root=tree.root, buckets=tuple(buckets))
 
 
@@ -69,6 +72,23 @@ def _segment(tree: Tree, row: Row) -> _Segment:
     length = len(row.path) - start
     first = row.path[start] if length else 0
     return _Segment(first=first, start=start, length=length, path=row.path[tree.root :])
+
+
+def _cut(segment: _Segment, root: int) -> list[_Segment]:
+    """Pieces of at most QUERIES tokens, each with the keys up to its end: most masked scores are never computed."""
+    pieces = []
+    for offset in range(0, segment.length, QUERIES):
+        length = min(QUERIES, segment.length - offset)
+        end = segment.start + offset + length - root
+        pieces.append(
+            _Segment(
+                first=segment.first + offset,
+                start=segment.start + offset,
+                length=length,
+                path=segment.path[:end],
+            )
+        )
+    return pieces
 
 
 def _bucket(batch: list[_Segment], root: int, dtype: torch.dtype, device: torch.device) -> Bucket:
@@ -82,12 +102,14 @@ def _bucket(batch: list[_Segment], root: int, dtype: torch.dtype, device: torch.
     paths = [list(segment.path) + [0] * (keys - len(segment.path)) for segment in batch]
     # A padding query sees everything, so that its softmax is finite; its result is dropped.
     position_bS = torch.where(valid_bS, start_b1 + steps_S, root + keys)
-    hidden = torch.arange(root + keys, device=device) > position_bS[:, :, None]
+    visible = min(segment.start for segment in batch)
+    hidden = torch.arange(visible, root + keys, device=device) > position_bS[:, :, None]
     mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, float("-inf"))
     return Bucket(
         queries_bS=torch.where(valid_bS, first_b1 + steps_S, 0),
         valid_bS=valid_bS,
         keys_bT=torch.tensor(paths, dtype=torch.long, device=device).view(len(batch), keys),
+        open=visible,
         mask_bST=mask,
     )
 
@@ -96,7 +118,7 @@ class TreeAttention(torch.autograd.Function):
     """(q [N,Q,D] already scaled, k [N,K,D], v [N,K,D], plan) -> [N, Q*D]."""
 
     @staticmethod
-    def forward(ctx, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor, plan: AttentionPlan) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor, plan: AttentionPlan) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(q_NQD, k_NKD, v_NKD)
         ctx.plan = plan
         out_NX = torch.empty(q_NQD.shape[0], q_NQD.shape[1] * q_NQD.shape[2], dtype=q_NQD.dtype, device=q_NQD.device)
@@ -107,7 +129,7 @@ class TreeAttention(torch.autograd.Function):
         return out_NX
 
     @staticmethod
-    def backward(ctx, grad_NX: Tensor):  # type: ignore[no-untyped-def, override]
+    def backward(ctx, grad_NX: Tensor):  # type: ignore[no-untyped-def]
         q_NQD, k_NKD, v_NKD = ctx.saved_tensors
         plan: AttentionPlan = ctx.plan
         dq, dk, dv = torch.empty_like(q_NQD), *(torch.zeros(x.shape, device=x.device) for x in (k_NKD, v_NKD))
@@ -129,7 +151,7 @@ class _Work:
         self.k_bKTD, self.v_bKTD = self._gather(k_NKD), self._gather(v_NKD)
         scores = self.q_bKXD @ self.k_bKTD.transpose(2, 3)
         by_query = scores.view(self.rows, self.heads, self.queries, self.ratio, -1)
-        by_query += bucket.mask_bST[:, None, :, None]
+        by_query[..., bucket.open :] += bucket.mask_bST[:, None, :, None]
         self.weights_bKXT = torch.softmax(scores, dim=-1)
 
     def output(self) -> Tensor:

@@ -6,6 +6,7 @@ Shapes: A action tokens, n rows.
 import asyncio
 import json
 import os
+import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from torch import Tensor
 from agentrft.domain.training import Capabilities, Checkpoint, Datum, Loss, UpdateSettings, UpdateStats, Weights
 from agentrft.modeling.adapters import Adapter, Adapters, save_adapters
 from agentrft.modeling.exchange import Published, WeightExchange
-from agentrft.modeling.network import Rotary
+from agentrft.modeling.network import Rotary, flush_denormals
 from agentrft.modeling.weights import save_weights
 from agentrft.training.losses import LOSSES, Actions, guard_mask, trust_mask
 from agentrft.training.passes import TreeLogps, tree_logps
@@ -59,6 +60,7 @@ class EmbeddedTrainer:
         policy: what moves.
         exchange: where the sampler finds snapshots.
         folder: checkpoints go to `folder`/step-N.
+        like: a folder whose config and tokenizer go with full weights, so that they load by themselves.
         max_tokens: unique tokens of one forward-backward pass; bounds memory, changes no result.
         threads: passes at a time, each on a thread of its own. Threads of one operation would wait for each other at
             every operation, and stall when anything else wants the core.
@@ -70,12 +72,14 @@ class EmbeddedTrainer:
         exchange: WeightExchange,
         folder: Path,
         *,
+        like: Path | None = None,
         max_tokens: int = 2048,
         threads: int = 1,
     ) -> None:
         self.policy = policy
         self._exchange = exchange
         self._folder = folder
+        self._like = like
         self._max_tokens = max_tokens
         self._threads = threads
         self._optimizer = torch.optim.Adam(policy.parameters(), lr=0.0, betas=ADAM_BETAS, eps=ADAM_EPS)
@@ -124,7 +128,7 @@ class EmbeddedTrainer:
         trees = self._pack(data)
         self._optimizer.zero_grad(set_to_none=True)
         self.policy.layers()  # merged once, before the threads ask for it
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="trainer") as pool:
+        with ThreadPoolExecutor(self._threads, "trainer", initializer=flush_denormals) as pool:
             passes = pool.map(lambda tree: self._backward(tree, settings, totals), trees)
             loss = sum(self._add(done, sums) for done in passes)  # in the trees' order, so that runs repeat exactly
         grad_norm = self._step(settings)
@@ -138,19 +142,23 @@ class EmbeddedTrainer:
         )
 
     def _pack(self, data: Sequence[Datum]) -> list[Tree]:
-        """Trees within the token budget, the longest first, and enough of them to keep every thread busy."""
-        trees = list(pack(data, self._max_tokens))
-        if len(trees) % self._threads:
-            unique = sum(len(tree) for tree in trees)
-            wanted = -(-len(trees) // self._threads) * self._threads
-            trees = list(pack(data, -(-unique // wanted) + max(tree.root for tree in trees)))
-        return sorted(trees, key=len, reverse=True)
+        """Trees within the token budget, as even as can be, and as many as keep every thread busy."""
+        count = len(list(pack(data, self._max_tokens)))
+        wanted = min(-(-count // self._threads) * self._threads, len(data))
+        low, high = 1, self._max_tokens
+        while low < high:
+            middle = (low + high) // 2
+            if len(list(pack(data, middle))) > wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return sorted(pack(data, high), key=len, reverse=True)
 
     def _backward(self, tree: Tree, settings: UpdateSettings, totals: _Totals) -> _Pass:
         if self._stop.is_set():
             raise Stopped
         result = tree_logps(self.policy, tree, self._rotary)
-        sums = {"unique_tokens": len(tree), "nominal_tokens": tree.nominal_tokens}
+        sums: dict[str, float] = {"unique_tokens": len(tree), "nominal_tokens": tree.nominal_tokens}
         sums["entropy"] = float(result.entropy_A.sum())
         if settings.loss is None:
             loss = -(result.weight_A * result.logp_A).sum() / settings.normaliser
@@ -196,6 +204,9 @@ class EmbeddedTrainer:
         folder.mkdir(parents=True, exist_ok=True)
         if isinstance(self.policy, FullPolicy):
             save_weights(self.policy.snapshot(), folder)
+            for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+                if self._like is not None and (self._like / name).is_file():
+                    shutil.copyfile(self._like / name, folder / name)
         else:
             save_adapters(self.policy.adapters, self.policy.base.config, folder)
 

@@ -17,7 +17,7 @@ class SelectedLogps(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, states_AH: Tensor, head_VH: Tensor, targets_A: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def, override]
+    def forward(ctx, states_AH: Tensor, head_VH: Tensor, targets_A: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
         logps, entropies = [], []
         for states_CH, targets_C in zip(states_AH.split(CHUNK), targets_A.split(CHUNK), strict=True):
             logits_CV = F.linear(states_CH, head_VH).float()
@@ -31,7 +31,7 @@ class SelectedLogps(torch.autograd.Function):
         return torch.cat(logps), entropy_A
 
     @staticmethod
-    def backward(ctx, grad_A: Tensor, _entropy: Tensor):  # type: ignore[no-untyped-def, override]
+    def backward(ctx, grad_A: Tensor, _entropy: Tensor):  # type: ignore[no-untyped-def]
         states_AH, head_VH, targets_A = ctx.saved_tensors
         d_head_VH = torch.zeros(head_VH.shape, device=head_VH.device) if ctx.needs_input_grad[1] else None
         d_states = []

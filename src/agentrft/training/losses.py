@@ -1,7 +1,7 @@
 """The objectives by the names that users know, one short function each (rl-engine reference, sections 1.2 and 1.3).
 
-Each takes the action tokens of one micro-batch and gives a sum that only needs adding up over micro-batches: whatever is
-averaged over is a constant of the whole batch, so packing cannot change a result. All of it in fp32.
+Each takes the action tokens of one micro-batch and gives a sum that only needs adding up over micro-batches: whatever
+is averaged over is a constant of the whole batch, so packing cannot change a result. All of it in fp32.
 
 Shapes: A action tokens, n rows (sequences).
 """

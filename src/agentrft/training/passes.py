@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agentrft.modeling.network import Rotary, apply_layer
+from agentrft.modeling.operations import rms_norm
 from agentrft.training.attention import TreeAttention, plan_attention
 from agentrft.training.logprobs import SelectedLogps
 from agentrft.training.policy import Policy
@@ -47,7 +48,7 @@ def tree_logps(policy: Policy, tree: Tree, rotary: Rotary) -> TreeLogps:
     parent = {node: parent for node, parent, _, _ in wanted}
     place = {node: index for index, node in enumerate(nodes)}
     states_UH = x_NH[torch.tensor([parent[node] for node in nodes], device=device)]
-    states_UH = F.rms_norm(states_UH, (config.hidden,), network.norm_H, config.norm_eps)
+    states_UH = rms_norm(states_UH, network.norm_H, config.norm_eps)
     targets_U = torch.tensor([tree.ids_N[node] for node in nodes], device=device)
     logp_U, entropy_U = SelectedLogps.apply(states_UH, network.head_VH, targets_U)
     index_A = torch.tensor([place[node] for node, _, _, _ in wanted], device=device)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agentrft.modeling.adapters import Adapters, merged
+from agentrft.modeling.adapters import Adapter, Adapters, merge
 from agentrft.modeling.network import Layer
 from agentrft.modeling.weights import FUSED, BaseWeights, LayerWeights
 
@@ -39,7 +39,7 @@ class LoraPolicy:
     def __init__(self, base: BaseWeights, adapters: Adapters) -> None:
         self.base = base
         self.adapters = adapters
-        self._merged: list[dict[str, Tensor]] = []
+        self._merged: BaseWeights | None = None
         for parameter in adapters.parameters():
             parameter.requires_grad_()
 
@@ -51,28 +51,30 @@ class LoraPolicy:
 
     def changed(self) -> None:
         """See Policy."""
-        self._merged = []
+        self._merged = None
 
     def layers(self) -> list[Layer]:
-        if not self._merged:
-            self._merged = [
-                {name: merged(old.linear[name], new[name], self.adapters.scale) for name in FUSED}
-                for old, new in zip(self.base.layers, self.adapters.layers, strict=True)
-            ]
-        return [_layer(weights, self._linear(i)) for i, weights in enumerate(self.base.layers)]
+        if self._merged is None:
+            self._merged = merge(self.base, self.adapters)
+        pairs = zip(self._merged.layers, self.adapters.layers, strict=True)
+        return [_layer(weights, _adapted(weights, adapters, self.adapters.scale)) for weights, adapters in pairs]
 
-    def _linear(self, index: int) -> Callable[[str], Callable[[Tensor], Tensor]]:
-        def linear(name: str) -> Callable[[Tensor], Tensor]:
-            adapter, bias_O = self.adapters.layers[index][name], self.base.layers[index].bias.get(name)
-            merged_OI, scale = self._merged[index][name], self.adapters.scale
 
-            def apply(x: Tensor) -> Tensor:
-                out: Tensor = MergedLinear.apply(x, adapter.a_rI, adapter.b_Or, merged_OI, bias_O, scale)
-                return out
+def _adapted(
+    weights: LayerWeights, adapters: dict[str, Adapter], scale: float
+) -> Callable[[str], Callable[[Tensor], Tensor]]:
+    """By name, a linear layer whose weights have the adapter merged in."""
 
-            return apply
+    def linear(name: str) -> Callable[[Tensor], Tensor]:
+        adapter, merged_OI, bias_O = adapters[name], weights.linear[name], weights.bias.get(name)
 
-        return linear
+        def apply(x: Tensor) -> Tensor:
+            out: Tensor = MergedLinear.apply(x, adapter.a_rI, adapter.b_Or, merged_OI, bias_O, scale)
+            return out
+
+        return apply
+
+    return linear
 
 
 class MergedLinear(torch.autograd.Function):
@@ -82,13 +84,13 @@ class MergedLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, a_rI, b_Or, merged_OI, bias_O, scale):  # type: ignore[no-untyped-def, override]
+    def forward(ctx, x, a_rI, b_Or, merged_OI, bias_O, scale):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x, a_rI, b_Or, merged_OI)
         ctx.scale = scale
         return F.linear(x, merged_OI, bias_O)
 
     @staticmethod
-    def backward(ctx, grad_NO):  # type: ignore[no-untyped-def, override]
+    def backward(ctx, grad_NO):  # type: ignore[no-untyped-def]
         x_NI, a_rI, b_Or, merged_OI = ctx.saved_tensors
         a, b = a_rI.to(x_NI.dtype), (b_Or * ctx.scale).to(x_NI.dtype)
         grad_Nr = grad_NO @ b
@@ -108,7 +110,12 @@ class FullPolicy:
 
     def parameters(self) -> list[Tensor]:
         found: list[Tensor] = []
-        map_weights(self.masters, lambda tensor: (found.append(tensor), tensor)[1])
+
+        def note(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        map_weights(self.masters, note)
         return found
 
     def network(self) -> BaseWeights:

@@ -1,8 +1,9 @@
 """Pack sequences that share beginnings into a tree, so that each shared token is computed once.
 
-Rows are sorted, so that each shares its longest prefix with the row before it and owns only what follows. Owned tokens of
-a row are neighbours in the packed order. A token's log-probability comes from the last state of its parent, wherever that
-is packed: the first token of a branch is predicted by the state that it branches from (rl-engine reference, section 3a).
+Rows are sorted, so that each shares its longest prefix with the row before it and owns only what follows. Owned tokens
+of a row are neighbours in the packed order. A token's log-probability comes from the last state of its parent,
+wherever that is packed: the first token of a branch is predicted by the state that it branches from (rl-engine
+reference, section 3a).
 
 Shapes: N packed tokens of one micro-batch.
 """

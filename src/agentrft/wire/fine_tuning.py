@@ -95,7 +95,6 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
-    temperature: Annotated[float, Field(gt=0, le=2)] | None = None
 
 
 class SupervisedSettings(Weights):

@@ -1,0 +1,102 @@
+"""The `Journal` port over the store: what a job did becomes events, episode files, checkpoints and progress."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from agentrft.domain.episode import GradedEpisode
+from agentrft.domain.job import Job
+from agentrft.domain.training import Checkpoint
+from agentrft.store import Store, events
+from agentrft.store.episodes import EpisodeFiles
+from agentrft.worker.payload import checkpoint_metrics, reinforcement_data, result_csv, supervised_data
+from agentrft.worker.record import episode_record
+
+PROGRESS_INTERVAL_S = 0.5
+
+
+class StoreJournal:
+    """Writes down one job."""
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store = store
+        self._job = job
+        self._files = EpisodeFiles(store.runs_dir / job.id)
+        self._rows: list[tuple[int, Mapping[str, float]]] = []
+        self._tokens = 0.0
+        self._started = time.monotonic()
+        self._first_step: float | None = None
+        self._told_progress = 0.0
+        rules = job.reinforcement or job.supervised
+        self._total_steps = rules.total_steps if rules else 0
+
+    async def episode(self, split: str, step: int, graded: GradedEpisode) -> None:
+        """See ports.Journal."""
+        await asyncio.to_thread(self._files.append, split, step, episode_record(graded))
+
+    async def progress(self, step: int, phase: str, done: int, expected: int) -> None:
+        """See ports.Journal. At most a few times a second reach the store."""
+        now = time.monotonic()
+        if done < expected and done and now - self._told_progress < PROGRESS_INTERVAL_S:
+            return
+        self._told_progress = now
+        await self._store.queue.set_progress(self._job.id, phase=phase, step=step, done=done, expected=expected)
+
+    async def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """See ports.Journal."""
+        self._rows.append((step, metrics))
+        self._tokens += metrics.get("train/tokens", 0.0)
+        if self._job.reinforcement is not None:
+            await self._reinforcement_event(step, metrics)
+        else:
+            data = supervised_data(step, self._total_steps, metrics)
+            loss = data["train_loss"]
+            message = f"Step {step}/{self._total_steps}: training loss={loss:.2f}"
+            await self._store.queue.append_event(self._job.id, message, type="metrics", data=data)
+        await self._tell_usage(step)
+
+    async def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """See ports.Journal."""
+        shown = checkpoint_metrics(checkpoint.step, checkpoint.metrics)
+        await self._store.queue.add_checkpoint(
+            self._job.id, step=checkpoint.step, path=Path(checkpoint.path), metrics=shown
+        )
+
+    async def warn(self, message: str) -> None:
+        """See ports.Journal."""
+        await self._store.queue.append_event(self._job.id, message, level="warn")
+
+    async def add_result_file(self) -> None:
+        """Keep the steps' numbers as CSV."""
+        await self._store.queue.add_result_file(
+            self._job.id, filename="step_metrics.csv", content=result_csv(self._rows)
+        )
+
+    async def _reinforcement_event(self, step: int, metrics: Mapping[str, float]) -> None:
+        rules = self._job.reinforcement
+        if rules is None:
+            return
+        names = [tool.name for tool in rules.tools]
+        data = reinforcement_data(step, self._total_steps, metrics, tools=names, grader=rules.grader)
+        message = events.step_message(
+            step,
+            self._total_steps,
+            train_reward=metrics.get("train_reward_mean"),
+            valid_reward=metrics.get("valid_reward_mean"),
+        )
+        await self._store.queue.append_event(self._job.id, message, type="metrics", data=data)
+
+    async def _tell_usage(self, step: int) -> None:
+        now = time.monotonic()
+        self._first_step = self._first_step or now
+        finish = None
+        if step > 1 and self._total_steps:
+            per_step = (now - self._first_step) / (step - 1)
+            finish = int(time.time() + per_step * (self._total_steps - step))
+        await self._store.queue.set_usage(
+            self._job.id,
+            usage={"type": self._job.method.value, "training_time_seconds": int(now - self._started)},
+            trained_tokens=int(self._tokens),
+            estimated_finish=finish,
+        )

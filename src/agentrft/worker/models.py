@@ -1,0 +1,95 @@
+"""Models on this machine: from a row of the store to weights in memory, each base loaded once."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from agentrft.chat import chat_format
+from agentrft.domain.errors import JobFailed
+from agentrft.domain.training import LoraConfig
+from agentrft.modeling.adapters import Adapters, load_adapters, merge, new_adapters
+from agentrft.modeling.convert import convert_gguf, find_package_gguf
+from agentrft.modeling.weights import BaseWeights, load_weights
+from agentrft.ports import ChatFormat
+from agentrft.store.rows import ModelRow
+from agentrft.training.policy import FullPolicy, LoraPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model's parts. `adapters` is None for a base model or full weights."""
+
+    base: BaseWeights
+    adapters: Adapters | None
+    chat: ChatFormat
+    folder: Path  # of the base: config and tokenizer
+
+
+class ModelLoader:
+    """Finds, converts, loads and remembers. `cache_dir` holds what was converted."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._cache_dir = cache_dir
+        self._bases: dict[Path, BaseWeights] = {}
+        self._lock = asyncio.Lock()
+
+    async def load(self, model: ModelRow) -> LoadedModel:
+        """Everything that is needed to sample from `model`.
+
+        Raises:
+            JobFailed: its files are missing or of a kind that cannot be run.
+        """
+        async with self._lock:
+            return await asyncio.to_thread(self._load, model)
+
+    def start_policy(self, loaded: LoadedModel, lora: LoraConfig | None, seed: int) -> LoraPolicy | FullPolicy:
+        """What a job trains from `loaded`: a new adapter, the adapter it has, or all weights.
+
+        Raises:
+            JobFailed: the model has an adapter of another shape than the job wants.
+        """
+        if lora is None:
+            return FullPolicy(loaded.base if loaded.adapters is None else merge(loaded.base, loaded.adapters))
+        if loaded.adapters is None:
+            return LoraPolicy(loaded.base, new_adapters(loaded.base, lora, seed))
+        if loaded.adapters.lora != lora:
+            had = loaded.adapters.lora.rank
+            raise JobFailed(
+                f"The model was trained with LoRA rank {had}, the job asks for rank {lora.rank}. "
+                f"Set agentrft.lora_rank to {had}, or full_weights to true.",
+                code="invalid_value",
+                param="method.reinforcement.agentrft.lora_rank",
+            )
+        return LoraPolicy(loaded.base, loaded.adapters)
+
+    def _load(self, model: ModelRow) -> LoadedModel:
+        base_folder = self._folder(model.base_source)
+        chat = _chat(base_folder)
+        own = self._folder(model.source) if model.fine_tuned else base_folder
+        if model.fine_tuned and (own / "adapter_config.json").is_file():
+            base = self._base(base_folder)
+            return LoadedModel(base=base, adapters=load_adapters(own, base.config), chat=chat, folder=base_folder)
+        return LoadedModel(base=self._base(own), adapters=None, chat=chat, folder=base_folder)
+
+    def _base(self, folder: Path) -> BaseWeights:
+        if folder not in self._bases:
+            if not (folder / "config.json").is_file():
+                raise JobFailed(f"The model's files are gone from {folder.name!r}.", code="model_not_available")
+            self._bases[folder] = load_weights(folder, torch.bfloat16)
+        return self._bases[folder]
+
+    def _folder(self, source: str) -> Path:
+        kind, _, name = source.partition(":")
+        if kind == "package":
+            gguf = find_package_gguf(name)
+            return convert_gguf(gguf, self._cache_dir / gguf.stem)
+        return Path(name)
+
+
+def _chat(folder: Path) -> ChatFormat:
+    config = json.loads((folder / "config.json").read_text())
+    return chat_format(config, Tokenizer.from_file(str(folder / "tokenizer.json")))

@@ -1,0 +1,127 @@
+"""A step's flat metrics in the shape of OpenAI's metrics events (API reference, section 2.7), and as a CSV row.
+
+Where OpenAI averages ungradeable episodes in as -1, the means here are over graded episodes: an endpoint that failed
+is no reward. The share of what was left out is in `rollouts`.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Metrics = Mapping[str, float]
+
+CSV_COLUMNS = {
+    "train_mean_reward": "train_reward_mean",
+    "full_valid_mean_reward": "valid_reward_mean",
+    "completion_tokens_mean": "train_output_tokens_mean",
+    "reasoning_tokens_mean": "train_reasoning_tokens_mean",
+    "tool_calls_mean": "train_tool_calls_mean",
+    "valid_tool_calls_mean": "valid_tool_calls_mean",
+    "train_loss": "train/loss",
+}
+"""OpenAI's legacy names, which result files and checkpoints use, and ours."""
+
+
+def reinforcement_data(
+    step: int, total_steps: int, metrics: Metrics, *, tools: Sequence[str], grader: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The `data` of a metrics event of a reinforcement job. Our own numbers are under `agentrft`, flat."""
+    get = metrics.get
+    data: dict[str, Any] = {
+        "step": step,
+        "total_steps": total_steps,
+        "usage": {"graders": [], "samples": _samples(metrics)},
+        "scores": {
+            "graders": [_grader_scores(metrics, grader)],
+            "train_reward_mean": get("train_reward_mean"),
+            "valid_reward_mean": get("valid_reward_mean"),
+        },
+        "timing": {
+            "step": {
+                "eval": get("eval_s", 0.0),
+                "sampling": get("sampling_s", 0.0),
+                "training": get("training_s", 0.0),
+                "full_iteration": get("total_s", 0.0),
+            },
+            "graders": [_grader_timing(metrics, grader)],
+        },
+        "train_mean_reward": get("train_reward_mean"),
+        "full_valid_mean_reward": get("valid_reward_mean"),
+        "reasoning_tokens_mean": get("train_reasoning_tokens_mean"),
+        "valid_reasoning_tokens_mean": get("valid_reasoning_tokens_mean"),
+        "completion_tokens_mean": get("train_output_tokens_mean"),
+        "valid_completion_tokens_mean": get("valid_output_tokens_mean"),
+        "train_tool_calls_mean": get("train_tool_calls_mean"),
+        "valid_tool_calls_mean": get("valid_tool_calls_mean"),
+        "full_valid_mean_parse_error": get("valid_grader_error_share_sample_parse_error", 0.0),
+        "tools": [_tool(metrics, name) for name in tools],
+        "rollouts": {
+            "train_total": get("train_rollouts_total", 0.0),
+            "train_graded": get("train_rollouts_graded", 0.0),
+            "train_discarded": get("train_rollouts_discarded", 0.0),
+        },
+        "model_graders_token_usage": {},
+        "agentrft": dict(metrics),
+    }
+    for name in tools:
+        for split in ("train", "valid"):
+            data[f"{split}_error_count_{name}"] = get(f"{split}_error_count_{name}", 0.0)
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def supervised_data(step: int, total_steps: int, metrics: Metrics) -> dict[str, Any]:
+    """The `data` of a metrics event of a supervised job."""
+    return {
+        "step": step,
+        "total_steps": total_steps,
+        "train_loss": metrics.get("train_loss", metrics.get("train/loss")),
+        "agentrft": dict(metrics),
+    }
+
+
+def checkpoint_metrics(step: int, metrics: Metrics) -> dict[str, float]:
+    """What a checkpoint object shows."""
+    named = {name: metrics[ours] for name, ours in CSV_COLUMNS.items() if ours in metrics}
+    return {"step": step, **named}
+
+
+def result_csv(rows: Sequence[tuple[int, Metrics]]) -> bytes:
+    """The result file: a row a step, empty cells where a step has no such number."""
+    output = io.StringIO()
+    writer = csv.writer(output)
+    writer.writerow(["step", *CSV_COLUMNS])
+    for step, metrics in rows:
+        writer.writerow([step, *(metrics.get(ours, "") for ours in CSV_COLUMNS.values())])
+    return output.getvalue().encode()
+
+
+def _samples(metrics: Metrics) -> dict[str, float]:
+    samples: dict[str, float] = {}
+    for split in ("train", "valid"):
+        mean, count = metrics.get(f"{split}_reasoning_tokens_mean"), metrics.get(f"{split}_rollouts_graded")
+        if mean is not None and count is not None:
+            samples[f"{split}_reasoning_tokens_mean"] = mean
+            samples[f"{split}_reasoning_tokens_count"] = round(mean * count)
+    return samples
+
+
+def _grader_scores(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
+    scores = {f"{split}_reward_mean": metrics.get(f"{split}_reward_mean") for split in ("train", "valid")}
+    return {"name": grader.get("name"), "type": grader.get("type"), **scores}
+
+
+def _grader_timing(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
+    latency = {
+        f"{split}_execution_latency_mean": metrics.get(f"{split}_grading_s_mean") for split in ("train", "valid")
+    }
+    return {"name": grader.get("name"), "type": grader.get("type"), **latency}
+
+
+def _tool(metrics: Metrics, name: str) -> dict[str, Any]:
+    tool: dict[str, Any] = {"name": name}
+    for split in ("train", "valid"):
+        tool[f"{split}_calls_per_rollout_mean"] = metrics.get(f"{split}_tool_calls_mean_{name}")
+        tool[f"{split}_execution_latency_mean"] = metrics.get(f"{split}_tool_latency_s_mean_{name}")
+        tool[f"{split}_error_count"] = metrics.get(f"{split}_error_count_{name}", 0.0)
+    return tool

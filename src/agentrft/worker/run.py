@@ -1,0 +1,151 @@
+"""One job from claim to final model: load, settle, wire the ports, run, finish. Every way to fail ends in a reason."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from agentrft.datasets import ItemOrder, check_tools, load_demonstrations, load_items
+from agentrft.domain.errors import JobFailed, UserError
+from agentrft.domain.job import Job, Method
+from agentrft.domain.training import Checkpoint, Weights
+from agentrft.engine.loop import World, reinforce
+from agentrft.engine.supervised import supervise
+from agentrft.grading import make_grader
+from agentrft.modeling.exchange import WeightExchange
+from agentrft.sampling.embedded import EmbeddedSampler
+from agentrft.sampling.model import SamplerModel, build_model
+from agentrft.store import Store
+from agentrft.store.queue import Claim
+from agentrft.tools import HttpTools
+from agentrft.training.embedded import EmbeddedTrainer
+from agentrft.worker.device import MAX_SESSIONS, TRAINING_TOKENS, cores
+from agentrft.worker.journal import StoreJournal
+from agentrft.worker.models import LoadedModel, ModelLoader
+from agentrft.worker.settle import Facts, settle, settled_hyperparameters
+
+log = logging.getLogger(__name__)
+CANCEL_POLL_S = 1.0
+
+
+async def run_claim(claim: Claim, *, store: Store, loader: ModelLoader, worker_id: str) -> None:
+    """Run a claimed job to its end, or until somebody cancels it. Never raises for what goes wrong in the job."""
+    job_id = claim.job.id
+    task = asyncio.create_task(_run(claim, store, loader))
+    try:
+        await _until_cancelled(task, store, job_id, worker_id)
+    except JobFailed as error:
+        await store.queue.fail(job_id, code=error.code, message=error.message, param=error.param)
+    except UserError as error:
+        await store.queue.fail(job_id, code=error.code or "invalid_request", message=error.message, param=error.param)
+    except asyncio.CancelledError:
+        if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
+            raise
+        log.info("job %s was cancelled", job_id)
+    except Exception as error:  # noqa: BLE001  the border of a job: our own bug ends it, not the worker
+        log.error("job %s failed\n%s", job_id, traceback.format_exc())
+        message = f"The worker met an internal error ({type(error).__name__}). Its log has the details."
+        await store.queue.fail(job_id, code="internal_error", message=message)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_cancelled(task: asyncio.Task[None], store: Store, job_id: str, worker_id: str) -> None:
+    while not task.done():
+        await asyncio.wait([task], timeout=CANCEL_POLL_S)
+        if not task.done() and await store.queue.is_cancel_requested(job_id, worker_id=worker_id):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    await task
+
+
+async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
+    loaded = await loader.load(claim.model)
+    facts = Facts(
+        training_rows=await asyncio.to_thread(_count_rows, claim.training_path),
+        validation_rows=await asyncio.to_thread(_count_rows, claim.validation_path) if claim.validation_path else 0,
+        max_context_tokens=loaded.base.config.max_positions,
+    )
+    job = settle(claim, facts)
+    asked = claim.request[job.method.value].get("hyperparameters") or {}
+    await store.queue.set_hyperparameters(job.id, settled_hyperparameters(job, asked))
+    await store.queue.set_progress(job.id, phase="starting", step=0, done=0, expected=1)
+    journal = StoreJournal(store, job)
+    exchange = WeightExchange()
+    trainer = EmbeddedTrainer(
+        loader.start_policy(loaded, job.lora, job.seed),
+        exchange,
+        store.settings.data_dir / "models" / job.id,
+        like=loaded.folder,
+        max_tokens=TRAINING_TOKENS,
+        threads=cores(),
+    )
+    if job.method is Method.REINFORCEMENT:
+        last = await _reinforce(claim, job, loaded, trainer, exchange, journal)
+    else:
+        last = await _supervise(claim, job, loaded, trainer, journal)
+    await journal.add_result_file()
+    await store.queue.finish(job.id, path=Path(last.path))
+
+
+async def _reinforce(
+    claim: Claim,
+    job: Job,
+    loaded: LoadedModel,
+    trainer: EmbeddedTrainer,
+    exchange: WeightExchange,
+    journal: StoreJournal,
+) -> Checkpoint:
+    rules = job.reinforcement
+    if rules is None or claim.validation_path is None:
+        raise ValueError(f"job {job.id} is no reinforcement job")
+    training = await asyncio.to_thread(load_items, claim.training_path)
+    validation = await asyncio.to_thread(load_items, claim.validation_path, param="validation_file")
+    check_tools(training, [tool.name for tool in rules.tools])
+    warnings: set[asyncio.Task[None]] = set()
+
+    def read(weights: Weights) -> SamplerModel:
+        published = exchange.get(weights)
+        return build_model(published.base, published.adapters, weights.version)
+
+    first = build_model(loaded.base, loaded.adapters, 0)
+    async with (
+        HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as tools,
+        make_grader(rules.grader, response_format=rules.response_format) as grader,
+        EmbeddedSampler(first, read, threads=cores(), max_sessions=MAX_SESSIONS) as sampler,
+    ):
+        world = World(sampler=sampler, chat=loaded.chat, tools=tools, grader=grader, trainer=trainer)
+        order = ItemOrder(training, seed=job.seed)
+        try:
+            return await reinforce(job, world, order=order, validation=validation, journal=journal)
+        finally:
+            await asyncio.gather(*warnings)
+
+
+async def _supervise(
+    claim: Claim, job: Job, loaded: LoadedModel, trainer: EmbeddedTrainer, journal: StoreJournal
+) -> Checkpoint:
+    shown = await asyncio.to_thread(load_demonstrations, claim.training_path)
+    return await supervise(
+        job, trainer, loaded.chat, demonstrations=shown, order=ItemOrder(shown, seed=job.seed), journal=journal
+    )
+
+
+def _warner(journal: StoreJournal, warnings: set[asyncio.Task[None]]) -> Callable[[str, int], None]:
+    def warn(tool: str, status: int) -> None:
+        message = (
+            f"The tool {tool!r} answers with HTTP status {status}. The model is shown that as the tool's reply, but it "
+            "looks like a mistake in the job's headers or in the tool server. Check both."
+        )
+        task = asyncio.get_running_loop().create_task(journal.warn(message))
+        warnings.add(task)
+        task.add_done_callback(warnings.discard)
+
+    return warn
+
+
+def _count_rows(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())

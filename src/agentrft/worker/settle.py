@@ -1,0 +1,165 @@
+"""From a request to a Job: the one place where every "auto" gets its value (docs/compute.md says the same in prose)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from agentrft.domain.job import (
+    Job,
+    Limits,
+    Method,
+    Optimizer,
+    Penalty,
+    Reinforcement,
+    Sampling,
+    Supervised,
+    ToolEndpoint,
+)
+from agentrft.domain.training import LoraConfig, Loss
+from agentrft.store.queue import Claim
+from agentrft.wire import fine_tuning as wire
+from agentrft.wire.strict import parse
+
+# Defaults of the rl-engine reference, section 0, for the embedded engine.
+GROUP_SIZE = 16  # attempts at each item at compute_multiplier 1
+BATCH_SIZE = 4  # items a step: 64 episodes
+SUPERVISED_BATCH_SIZE = 8
+TARGET_STEPS = 20  # n_epochs "auto" aims at this many
+MAX_AUTO_EPOCHS = 10
+EVAL_INTERVAL = 5
+EVAL_EPISODES = 64  # eval_samples "auto" aims at this many attempts a pass
+MAX_EVAL_SAMPLES = 4
+MAX_REFILLS = 2
+CONTEXT_TOKENS = 4096
+LEARNING_RATE = {Method.REINFORCEMENT: 1e-4, Method.SUPERVISED: 5e-4}
+FULL_WEIGHTS_FACTOR = 0.1  # full fine-tuning takes a tenth of an adapter's rate
+SUPERVISED_DECAY = 0.1
+TURN_TOKENS = {"default": 256, "low": 128, "medium": 256, "high": 1024}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What "auto" depends on beside the request."""
+
+    training_rows: int
+    validation_rows: int
+    max_context_tokens: int  # of the model
+
+
+def settle(claim: Claim, facts: Facts) -> Job:
+    """Give every setting its value. Everything here has been validated when the job was created."""
+    method = claim.job.method
+    kind = wire.Reinforcement if method is Method.REINFORCEMENT else wire.Supervised
+    asked: Any = parse(kind, claim.request[method.value])
+    ours: Any = asked.agentrft or (
+        wire.ReinforcementSettings() if method is Method.REINFORCEMENT else wire.SupervisedSettings()
+    )
+    reinforcement = _reinforcement(asked, ours, facts) if isinstance(asked, wire.Reinforcement) else None
+    supervised = _supervised(asked, ours, facts) if isinstance(asked, wire.Supervised) else None
+    effort = reinforcement.reasoning_effort if reinforcement else "default"
+    return Job(
+        id=claim.job.id,
+        method=method,
+        base_model=claim.job.base_model,
+        suffix=claim.job.suffix,
+        seed=claim.job.seed,
+        training_file=claim.job.training_file,
+        validation_file=claim.job.validation_file,
+        sampling=Sampling(
+            max_turn_tokens=getattr(ours, "max_turn_tokens", None) or TURN_TOKENS[effort],
+            max_context_tokens=min(ours.max_context_tokens or CONTEXT_TOKENS, facts.max_context_tokens),
+        ),
+        optimizer=_optimizer(method, asked, ours),
+        lora=None if ours.full_weights else LoraConfig(rank=ours.lora_rank or LoraConfig().rank),
+        reinforcement=reinforcement,
+        supervised=supervised,
+    )
+
+
+def settled_hyperparameters(job: Job, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What the job object shows in place of each "auto"."""
+    shown = {"learning_rate_multiplier": _or(asked.get("learning_rate_multiplier"), 1.0)}
+    if job.supervised is not None:
+        return shown | {"batch_size": job.supervised.batch_size, "n_epochs": job.supervised.n_epochs}
+    rules = job.reinforcement
+    if rules is None:
+        return shown
+    return shown | {
+        "batch_size": rules.batch_size,
+        "n_epochs": _or(asked.get("n_epochs"), None) or 1,
+        "eval_interval": rules.eval_interval,
+        "eval_samples": rules.eval_samples,
+        "compute_multiplier": rules.group_size / GROUP_SIZE,
+        "reasoning_effort": rules.reasoning_effort,
+    }
+
+
+def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinforcement:
+    hyper = asked.hyperparameters
+    batch_size = min(_or(hyper.batch_size, BATCH_SIZE), facts.training_rows)
+    steps_per_epoch = ceil(facts.training_rows / batch_size)
+    epochs = _or(hyper.n_epochs, min(MAX_AUTO_EPOCHS, ceil(TARGET_STEPS / steps_per_epoch)))
+    total_steps = min(epochs * steps_per_epoch, ours.max_steps or epochs * steps_per_epoch)
+    samples = min(MAX_EVAL_SAMPLES, ceil(EVAL_EPISODES / max(1, facts.validation_rows)))
+    return Reinforcement(
+        tools=tuple(_endpoint(tool) for tool in asked.tools or ()),
+        grader=asked.grader,
+        response_format=asked.model_dump(mode="json", by_alias=True).get("response_format"),
+        batch_size=batch_size,
+        group_size=ours.group_size or max(2, round(GROUP_SIZE * _or(hyper.compute_multiplier, 1.0))),
+        total_steps=total_steps,
+        eval_interval=_or(hyper.eval_interval, min(EVAL_INTERVAL, total_steps)),
+        eval_samples=_or(hyper.eval_samples, samples),
+        reasoning_effort=hyper.reasoning_effort,
+        limits=_limits(asked, ours),
+        penalty=_penalty(ours.penalty),
+        loss=Loss(ours.loss or Loss.RFT_V1),
+        max_refills=MAX_REFILLS if ours.max_refills is None else ours.max_refills,
+    )
+
+
+def _supervised(asked: wire.Supervised, ours: Any, facts: Facts) -> Supervised:
+    hyper = asked.hyperparameters
+    batch_size = min(_or(hyper.batch_size, SUPERVISED_BATCH_SIZE), facts.training_rows)
+    epochs = _or(hyper.n_epochs, 1 if facts.training_rows >= 200 else 3)
+    steps = epochs * ceil(facts.training_rows / batch_size)
+    return Supervised(batch_size=batch_size, n_epochs=epochs, total_steps=min(steps, ours.max_steps or steps))
+
+
+def _optimizer(method: Method, asked: Any, ours: Any) -> Optimizer:
+    rate = LEARNING_RATE[method] * (FULL_WEIGHTS_FACTOR if ours.full_weights else 1.0)
+    rate = ours.learning_rate or rate
+    decay = SUPERVISED_DECAY if method is Method.SUPERVISED else 1.0
+    return Optimizer(learning_rate=rate * _or(asked.hyperparameters.learning_rate_multiplier, 1.0), decay_to=decay)
+
+
+def _endpoint(tool: wire.Tool) -> ToolEndpoint:
+    given = {
+        "send_item": tool.send_item,
+        "timeout_s": tool.timeout_s,
+        "deadline_s": tool.deadline_s,
+    }
+    return ToolEndpoint(
+        name=tool.name,
+        server_url=tool.server_url,
+        headers=dict(tool.headers or {}),
+        **{key: value for key, value in given.items() if value is not None},  # type: ignore[arg-type]
+    )
+
+
+def _limits(asked: wire.Reinforcement, ours: Any) -> Limits:
+    given = {
+        "max_turns": asked.max_episode_steps,
+        "max_tool_calls": ours.max_tool_calls,
+        "max_tool_output_tokens": ours.max_tool_output_tokens,
+    }
+    return Limits(**{key: value for key, value in given.items() if value is not None})
+
+
+def _penalty(given: wire.PenaltySettings | None) -> Penalty:
+    return Penalty(**(given.model_dump(exclude_none=True) if given else {}))
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value in (None, "auto") else value
