@@ -63,7 +63,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     held_out = draw(read_questions(options.data, HELD_OUT), options.items, seed=options.seed)
     data_dir = options.data_dir.expanduser().absolute()
     if not (data_dir / "cache").exists():
-        console.print("The first start embeds all pages, which takes minutes; later ones find the vectors in the cache.")
+        console.print(
+            "The first start embeds all pages, which takes minutes; later ones find the vectors in the cache."
+        )
     with open_stage(data_dir, _tool_program(options.data, data_dir), console, running=_running(options)) as stage:
         outcome = _train(stage, options, training, held_out, console)
     if options.report:

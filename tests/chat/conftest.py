@@ -3,7 +3,7 @@ from tokenizers import Tokenizer
 
 from agentrft.chat.hermes import HermesFormat
 from agentrft.chat.text import TextCodec
-from tests.modeling.tiny import tiny_tokenizer
+from tests.chat.tiny_tokenizer import tiny_tokenizer
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["markers-are-tokens", "markers-are-text"])

@@ -52,7 +52,9 @@ def test_arguments_may_be_absent_or_quoted() -> None:
 
 
 def test_letters_beyond_ascii_stay_as_they_are() -> None:
-    (call,) = parse_assistant('<tool_call>{"name": "search", "arguments": {"query": "\\u00e9t\\u00e9 \U0001f989"}}</tool_call>').tool_calls
+    (call,) = parse_assistant(
+        '<tool_call>{"name": "search", "arguments": {"query": "\\u00e9t\\u00e9 \U0001f989"}}</tool_call>'
+    ).tool_calls
     assert call.arguments == '{"query": "\u00e9t\u00e9 \U0001f989"}'
 
 

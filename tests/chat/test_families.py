@@ -5,7 +5,7 @@ from tokenizers.models import BPE
 from agentrft.chat import chat_format, supported_family
 from agentrft.domain.episode import Message
 from agentrft.domain.errors import UserError
-from tests.modeling.tiny import tiny_tokenizer
+from tests.chat.tiny_tokenizer import tiny_tokenizer
 
 
 @pytest.mark.parametrize(

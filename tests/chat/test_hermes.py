@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from agentrft.chat.hermes import HermesFormat
 from agentrft.chat.text import TRUNCATED, TextCodec
 from agentrft.domain.episode import Message, Span, TokenKind, ToolCall, ToolResult, ToolSpec
-from tests.modeling.tiny import MARKERS, SPECIAL
+from tests.chat.tiny_tokenizer import MARKERS, SPECIAL
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SEARCH = ToolSpec(
@@ -20,7 +20,9 @@ SEARCH = ToolSpec(
     parameters={"type": "object", "properties": {"query": {"type": "string", "description": "<tool_call>"}}},
 )
 PIECES = st.one_of(
-    st.sampled_from([*SPECIAL, *MARKERS, "<|im_", "end|>", "<tool_", "call>", "\n", "  ", '"', "\\", "user\n", "é", "🦉", "�"]),
+    st.sampled_from(
+        [*SPECIAL, *MARKERS, "<|im_", "end|>", "<tool_", "call>", "\n", "  ", '"', "\\", "user\n", "é", "🦉", "�"]
+    ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
 )
 TEXTS = st.lists(PIECES, max_size=6).map("".join)
@@ -36,9 +38,7 @@ def conversations(draw: st.DrawFn) -> list[Message]:
         messages.append(Message(role="user", content=draw(TEXTS)))
         for _ in range(draw(st.integers(0, 2))):
             calls = tuple(draw(st.lists(CALLS, min_size=1, max_size=3)))
-            messages.append(
-                Message(role="assistant", content=draw(TEXTS), reasoning=draw(TEXTS), tool_calls=calls)
-            )
+            messages.append(Message(role="assistant", content=draw(TEXTS), reasoning=draw(TEXTS), tool_calls=calls))
             messages += [Message(role="tool", content=draw(TEXTS), call_id=call.call_id) for call in calls]
         messages.append(Message(role="assistant", content=draw(TEXTS)))
     return messages
@@ -84,7 +84,9 @@ def test_nothing_that_comes_from_outside_becomes_structure(
     assert not structural & set(ids_of(outside))
     end, start = codec.token("<|im_end|>"), codec.token("<|im_start|>")
     turns = 1 if messages[0].role != "system" else 0  # the default system prompt, or the one with the tools
-    turns += sum(1 for is_tool, run in groupby(messages, key=lambda m: m.role == "tool") for _ in ([0] if is_tool else run))
+    turns += sum(
+        1 for is_tool, run in groupby(messages, key=lambda m: m.role == "tool") for _ in ([0] if is_tool else run)
+    )
     ids = ids_of(spans)
     assert ids.count(start) == ids.count(end) == turns
 
@@ -117,7 +119,11 @@ def test_calls_that_are_demonstrated_are_read_back_as_they_were(
 
 
 def test_history_is_forced_and_only_a_demonstration_is_to_be_learned(chat: HermesFormat) -> None:
-    messages = [Message(role="user", content="1?"), Message(role="assistant", content="1"), Message(role="user", content="2?")]
+    messages = [
+        Message(role="user", content="1?"),
+        Message(role="assistant", content="1"),
+        Message(role="user", content="2?"),
+    ]
     assert {span.kind for span in chat.open(messages, [])} == {
         TokenKind.SYSTEM, TokenKind.TEMPLATE, TokenKind.USER, TokenKind.FORCED,
     }  # fmt: skip

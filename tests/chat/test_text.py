@@ -5,7 +5,7 @@ from tokenizers import Tokenizer
 
 from agentrft.chat.text import TextCodec
 from agentrft.domain.errors import UserError
-from tests.modeling.tiny import MARKERS, SPECIAL, tiny_tokenizer
+from tests.chat.tiny_tokenizer import MARKERS, SPECIAL, tiny_tokenizer
 
 TEXTS = st.lists(st.sampled_from([*SPECIAL, *MARKERS, "<", ">", "a", "\n", "é"]), max_size=8).map("".join)
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.modeling.tiny import FAMILIES, write_model
 
+
 @pytest.fixture(scope="session", params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -1,43 +1,27 @@
-"""Random models and a tokenizer of a few hundred tokens, in Hugging Face's format: small enough for a test, whole in form."""
+"""Random models in Hugging Face's format: small enough for a test, whole in form. And what transformers makes of them."""
 
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from agentrft.modeling.adapters import Adapters
+from agentrft.modeling.network import apply_layer
+from agentrft.modeling.weights import BaseWeights
+from agentrft.sampling.cache import causal_attention
+from agentrft.sampling.model import build_model
+from tests.chat.tiny_tokenizer import tiny_tokenizer
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 CONTEXT_TOKENS = 4096
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-MARKERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
-_CORPUS = (
-    'user assistant system You are a helpful assistant. {"name": "search", "arguments": {"query": "revenue"}} the answer is'
-)
 _CLASSES = {
     "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM, {"tie_word_embeddings": False}),
     "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM, {"tie_word_embeddings": True}),
     "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM, {"tie_word_embeddings": True, "head_dim": 24}),
 }
-
-
-@cache
-def tiny_tokenizer(*, markers: bool = True) -> Tokenizer:
-    """Byte-level BPE with ChatML's special tokens; `markers`: the Hermes markers are tokens of their own, as in Qwen."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([_CORPUS] * 3, trainer)
-    if markers:
-        tokenizer.add_tokens([AddedToken(marker, special=False, normalized=False) for marker in MARKERS])
-    return tokenizer
 
 
 def random_model(family: str, *, seed: int = 0, **changes: Any) -> transformers.PreTrainedModel:
@@ -74,7 +58,24 @@ def write_model(folder: Path, family: str, *, seed: int = 0, **changes: Any) -> 
 
 
 @torch.no_grad()
-def reference_logps(model: transformers.PreTrainedModel, ids: tuple[int, ...] | list[int]) -> torch.Tensor:
+def reference_logps(model: transformers.PreTrainedModel, ids: Sequence[int]) -> torch.Tensor:
     """transformers' own log-probability of each token but the first, given those before it: [len - 1]."""
     logits = model(torch.tensor([list(ids)])).logits[0].float()
     return torch.log_softmax(logits[:-1], dim=-1).gather(1, torch.tensor(list(ids[1:]))[:, None])[:, 0]
+
+
+@torch.no_grad()
+def our_logits(base: BaseWeights, ids: Sequence[int], adapters: Adapters | None = None) -> torch.Tensor:
+    """Our forward pass over one whole sequence: [len, V]."""
+    model = build_model(base, adapters, 0)
+    rotary = model.rotary(torch.arange(len(ids)))
+    x_NH = F.embedding(torch.tensor(list(ids)), model.embedding_VH)
+    for layer in model.layers:
+        x_NH = apply_layer(x_NH, layer, model.config, rotary, causal_attention)
+    return model.logits(x_NH)
+
+
+def some_ids(count: int, *, seed: int = 0) -> list[int]:
+    """Random tokens of the tiny vocabulary."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, tiny_tokenizer().get_vocab_size(), (count,), generator=generator).tolist()

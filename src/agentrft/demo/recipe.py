@@ -10,14 +10,14 @@ class Recipe:
     base_model: str = "SmolLM2-135M-Instruct"
     demonstrations: int = 240
     cold_start_learning_rate: float = 1e-3
-    cold_start_batch_size: int = 4
+    cold_start_batch_size: int = 8
     cold_start_epochs: int = 1
     training_questions: int = 240
     held_out_questions: int = 100
     batch_size: int = 4  # distinct questions a step
     group_size: int = 16  # attempts at each question
     learning_rate: float = 4e-4
-    total_steps: int = 15
+    total_steps: int = 10
     eval_interval: int = 5
     eval_samples: int = 1
     penalty_weight: float = 0.2

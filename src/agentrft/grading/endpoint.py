@@ -14,7 +14,7 @@ from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.grading.rate_limit import RateLimit
 from agentrft.grading.scoring import Score, Subject
 from agentrft.grading.specs import EndpointSpec
-from agentrft.grading.transport import Failure, Reply, Target, Transport, backoff_s, excerpt, judge_status
+from agentrft.outbound.transport import Failure, Reply, Target, Transport, backoff_s, excerpt, judge_status
 
 TIMEOUT_S = 300.0  # a judge behind the endpoint may be a slow model
 DEADLINE_S = 600.0

@@ -14,7 +14,7 @@ from agentrft.grading.sandbox import SandboxLimits
 from agentrft.grading.scoring import Scorer, Subject
 from agentrft.grading.specs import DEFAULT_PARAM, EndpointSpec, GraderSpec, PythonSpec, StringCheckSpec, read_spec
 from agentrft.grading.string_check import StringCheckScorer
-from agentrft.grading.transport import backoff_s
+from agentrft.outbound.transport import backoff_s
 
 
 class SpecGrader:

@@ -11,7 +11,7 @@ from agentrft.grading.grader import make_scorer
 from agentrft.grading.samples import sample_from_text
 from agentrft.grading.scoring import Score, Subject
 from agentrft.grading.specs import GraderSpec, read_spec
-from agentrft.grading.transport import backoff_s
+from agentrft.outbound.transport import backoff_s
 
 _NO_ERRORS: Mapping[str, bool | None] = {
     "formula_parse_error": False,

@@ -9,7 +9,7 @@ from agentrft.domain.errors import UserError
 from agentrft.domain.ids import new_id
 from agentrft.grading.python_source import find_source_problem
 from agentrft.grading.templates import TemplateSyntaxError, parse_template
-from agentrft.grading.transport import find_header_problem, find_url_problem
+from agentrft.outbound.transport import find_header_problem, find_url_problem
 
 DEFAULT_PARAM = "method.reinforcement.grader"
 _NOT_YET = ("text_similarity", "score_model", "label_model", "multi")

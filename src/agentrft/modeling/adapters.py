@@ -105,7 +105,7 @@ def load_adapters(folder: Path, config: ModelConfig) -> Adapters:
     tensors = load_file(folder / "adapter_model.safetensors")
     try:
         layers = tuple(
-            {name: _read_adapter(tensors, f"{_PEFT_PREFIX}{index}.", parts) for name, parts in FUSED.items()}
+            {name: _read_adapter(tensors, f"{_PEFT_PREFIX}{index}.", name, config) for name in FUSED}
             for index in range(config.layers)
         )
     except KeyError as error:
@@ -126,11 +126,16 @@ def _peft_tensors(adapters: Adapters, config: ModelConfig) -> Iterator[tuple[str
                 yield f"{prefix}.lora_B.weight", b_Or
 
 
-def _read_adapter(tensors: dict[str, Tensor], prefix: str, parts: tuple[str, ...]) -> Adapter:
+def _read_adapter(tensors: dict[str, Tensor], prefix: str, name: str, config: ModelConfig) -> Adapter:
+    parts = FUSED[name]
     shared = [tensors[f"{prefix}{part}.lora_A.weight"] for part in parts]
     if any(not torch.equal(shared[0], other) for other in shared[1:]):
         raise JobFailed("This adapter was not written by agentrft: fused layers need one A.", code="invalid_model")
-    return Adapter(a_rI=shared[0], b_Or=torch.cat([tensors[f"{prefix}{part}.lora_B.weight"] for part in parts]))
+    adapter = Adapter(a_rI=shared[0], b_Or=torch.cat([tensors[f"{prefix}{part}.lora_B.weight"] for part in parts]))
+    inputs = {"out": config.heads * config.head_dim, "down": config.intermediate}.get(name, config.hidden)
+    if (adapter.b_Or.shape[0], adapter.a_rI.shape[1]) != (sum(_rows(name, config)), inputs):
+        raise JobFailed("This adapter is of another shape than the model's layers.", code="invalid_model")
+    return adapter
 
 
 def _rows(name: str, config: ModelConfig) -> list[int]:

@@ -56,6 +56,7 @@ class ModelConfig:
             )
         rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
         _refuse_unknown_rope(rope, family)
+        _refuse_unknown_features(raw, family)
         heads = int(raw["num_attention_heads"])
         return ModelConfig(
             family=family,
@@ -70,7 +71,7 @@ class ModelConfig:
             rope_theta=float(rope.get("rope_theta") or raw.get("rope_theta") or 10_000.0),
             max_positions=int(raw["max_position_embeddings"]),
             tied_head=bool(raw.get("tie_word_embeddings", False)),
-            qkv_bias=family == "qwen2" or bool(raw.get("attention_bias", False)),
+            qkv_bias=family == "qwen2",
             qk_norm=family == "qwen3",
         )
 
@@ -82,3 +83,16 @@ def _refuse_unknown_rope(rope: Mapping[str, Any], family: str) -> None:
             f"This {family} model uses {kind!r} rotary scaling, which the embedded engine does not have.",
             code="unsupported_model_family",
         )
+
+
+_SUPPORTED = {"attention_bias": False, "mlp_bias": False, "use_sliding_window": False, "hidden_act": "silu"}
+"""What a model's config.json must say where it says anything; the forward pass has no more than that."""
+
+
+def _refuse_unknown_features(raw: Mapping[str, Any], family: str) -> None:
+    for name, supported in _SUPPORTED.items():
+        if raw.get(name, supported) not in (supported, None):
+            raise JobFailed(
+                f"This {family} model has {name} = {raw[name]!r}, which the embedded engine does not have.",
+                code="unsupported_model_family",
+            )

@@ -54,7 +54,9 @@ class _RmsNorm(torch.autograd.Function):
         d_weight = None
         if ctx.needs_input_grad[1]:
             d_weight = (grad.float() * wide * inverse).reshape(-1, size).sum(dim=0).to(weight_H.dtype)
-        d_x = scaled.mul_(inverse).sub_(wide.mul_(slope)).to(x.dtype)
+        d_x = (
+            scaled.mul_(inverse).addcmul_(wide, slope, value=-1).to(x.dtype)
+        )  # in fp32 `wide` is x: not ours to change
         return d_x, d_weight, None
 
 

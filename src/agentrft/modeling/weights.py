@@ -48,7 +48,11 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.bfloat16) -> BaseWeigh
     Raises:
         JobFailed: a tensor that the model's family needs is missing.
     """
-    config = ModelConfig.from_folder(folder)
+    return load_tensors(folder, ModelConfig.from_folder(folder), dtype)
+
+
+def load_tensors(folder: Path, config: ModelConfig, dtype: torch.dtype) -> BaseWeights:
+    """As `load_weights`, for a folder without a config.json."""
     tensors = _read_tensors(folder, dtype)
     try:
         embedding_VH = tensors["model.embed_tokens.weight"]

@@ -91,7 +91,8 @@ class Shard:
             self._by_session[slot.session] = slot
             root = self.cache.root
             fresh = root is not None and self._root_version == self.model.version
-            slot.rooted = root is not None and fresh and draft.request.prompt[: len(root.ids)] == root.ids
+            # The root must leave a token to be processed: its state predicts the next one.
+            slot.rooted = root is not None and fresh and draft.request.prompt[:-1][: len(root.ids)] == root.ids
             slot.cached = list(root.ids) if root is not None and slot.rooted else []
             self._begin(slot, draft)
 
@@ -241,7 +242,10 @@ class Shard:
             logits_BV = restrict_top_p(logits_BV, torch.tensor([s.top_p for s in settings], device=logits_BV.device))
         best_B = logits_BV.argmax(dim=-1) if greedy_B.any() else None
         best_logp_B = torch.log_softmax(logits_BV, dim=-1).amax(dim=-1) if greedy_B.any() else None
-        uniform_B = torch.tensor([draft.source.random() for draft in drafts], device=logits_BV.device)
+        # In fp32 the largest numbers below 1 would become 1.
+        uniform_B = torch.tensor(
+            [draft.source.random() for draft in drafts], dtype=torch.float64, device=logits_BV.device
+        )
         ids_B, logps_B = draw(logits_BV, uniform_B)
         if best_B is not None and best_logp_B is not None:
             ids_B, logps_B = torch.where(greedy_B, best_B, ids_B), torch.where(greedy_B, best_logp_B, logps_B)

@@ -8,10 +8,7 @@ from agentrft.domain.episode import ToolCall, ToolResult
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import ToolEndpoint
-from agentrft.ports import CallContext
-from agentrft.tools.arguments import find_problem
-from agentrft.tools.protocol import encode_call, episode_headers, make_fc_id, read_reply
-from agentrft.tools.transport import (
+from agentrft.outbound.transport import (
     Failure,
     Reply,
     Target,
@@ -21,6 +18,9 @@ from agentrft.tools.transport import (
     find_url_problem,
     judge_status,
 )
+from agentrft.ports import CallContext
+from agentrft.tools.arguments import find_problem
+from agentrft.tools.protocol import encode_call, episode_headers, make_fc_id, read_reply
 
 MALFORMED = 400
 

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from agentrft.domain.episode import ToolCall
+from agentrft.outbound.transport import Reply
 from agentrft.ports import CallContext
-from agentrft.tools.transport import Reply
 
 OWNER_STATUSES = frozenset({401, 403, 407, 408, 429})  # 4xx that no other arguments would have avoided
 TOO_LARGE = 413

@@ -8,9 +8,7 @@ from agentrft.domain.episode import ToolCall
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultOwner
 from agentrft.domain.ids import new_hex_id, new_id
-from agentrft.tools.arguments import read_arguments
-from agentrft.tools.protocol import call_headers, encode_call, make_fc_id, read_reply
-from agentrft.tools.transport import (
+from agentrft.outbound.transport import (
     Failure,
     Target,
     Transport,
@@ -19,6 +17,8 @@ from agentrft.tools.transport import (
     find_url_problem,
     judge_status,
 )
+from agentrft.tools.arguments import read_arguments
+from agentrft.tools.protocol import call_headers, encode_call, make_fc_id, read_reply
 
 
 async def run_tool(

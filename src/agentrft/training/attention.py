@@ -15,7 +15,7 @@ from torch import Tensor
 
 from agentrft.training.tree import Row, Tree
 
-MAX_SCORES = 2_000_000  # rows x queries x keys of one padded batch, per head
+MAX_SCORES = 600_000  # rows x queries x keys of one padded batch, per head
 QUERIES = 128  # tokens of a row that attend together
 
 

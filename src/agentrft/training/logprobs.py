@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 512
+CHUNK = 128
 
 
 class SelectedLogps(torch.autograd.Function):

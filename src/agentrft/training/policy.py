@@ -53,10 +53,14 @@ class LoraPolicy:
         """See Policy."""
         self._merged = None
 
-    def layers(self) -> list[Layer]:
+    def merged_weights(self) -> BaseWeights:
+        """The weights that sampler and trainer both compute with."""
         if self._merged is None:
             self._merged = merge(self.base, self.adapters)
-        pairs = zip(self._merged.layers, self.adapters.layers, strict=True)
+        return self._merged
+
+    def layers(self) -> list[Layer]:
+        pairs = zip(self.merged_weights().layers, self.adapters.layers, strict=True)
         return [_layer(weights, _adapted(weights, adapters, self.adapters.scale)) for weights, adapters in pairs]
 
 

@@ -13,5 +13,6 @@ if __name__ == "__main__":
     from agentrft.worker.service import run_worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     prepare_torch()
     asyncio.run(run_worker(Settings()))

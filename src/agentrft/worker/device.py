@@ -1,17 +1,17 @@
 """How this machine's cores and memory are used: one thread per torch operation, several operations at a time."""
 
+import ctypes
 import os
 import sys
 
 MAX_SESSIONS = 64  # sequences sampled at once
-TRAINING_TOKENS = 2048  # unique tokens of one forward-backward pass; about 0.7 MB each for SmolLM2-135M
+TRAINING_TOKENS = 1280  # unique tokens of one forward-backward pass; about 0.75 MB each for SmolLM2-135M
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # our own threads share the cores; OpenMP's would fight them
     "OMP_WAIT_POLICY": "PASSIVE",
-    "MALLOC_ARENA_MAX": "1",  # big buffers are kept and used again by all threads instead of being mapped anew
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "4194304",  # fixed: the heap does not fragment under big buffers of changing sizes
     "TOKENIZERS_PARALLELISM": "false",
 }
 
@@ -33,3 +33,10 @@ def prepare_torch() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, between phases that need it for different things."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

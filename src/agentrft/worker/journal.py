@@ -67,6 +67,11 @@ class StoreJournal:
         """See ports.Journal."""
         await self._store.queue.append_event(self._job.id, message, level="warn")
 
+    def start_over(self) -> None:
+        """Forget the episodes of a worker that died: the job begins again. Blocks."""
+        for split, step in self._files.steps():
+            self._files.discard(split, step)
+
     async def add_result_file(self) -> None:
         """Keep the steps' numbers as CSV."""
         await self._store.queue.add_result_file(

@@ -27,6 +27,7 @@ class LoadedModel:
     adapters: Adapters | None
     chat: ChatFormat
     folder: Path  # of the base: config and tokenizer
+    weights_folder: Path  # what `base` was loaded from
 
 
 class ModelLoader:
@@ -72,8 +73,9 @@ class ModelLoader:
         own = self._folder(model.source) if model.fine_tuned else base_folder
         if model.fine_tuned and (own / "adapter_config.json").is_file():
             base = self._base(base_folder)
-            return LoadedModel(base=base, adapters=load_adapters(own, base.config), chat=chat, folder=base_folder)
-        return LoadedModel(base=self._base(own), adapters=None, chat=chat, folder=base_folder)
+            adapters = load_adapters(own, base.config)
+            return LoadedModel(base=base, adapters=adapters, chat=chat, folder=base_folder, weights_folder=base_folder)
+        return LoadedModel(base=self._base(own), adapters=None, chat=chat, folder=base_folder, weights_folder=own)
 
     def _base(self, folder: Path) -> BaseWeights:
         if folder not in self._bases:
@@ -91,5 +93,11 @@ class ModelLoader:
 
 
 def _chat(folder: Path) -> ChatFormat:
+    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+    if missing:
+        raise JobFailed(
+            f"The model in {folder.name!r} has no {missing[0]}: the file is gone or was never there. Put it back.",
+            code="model_not_available",
+        )
     config = json.loads((folder / "config.json").read_text())
     return chat_format(config, Tokenizer.from_file(str(folder / "tokenizer.json")))

@@ -22,6 +22,17 @@ CSV_COLUMNS = {
 }
 """OpenAI's legacy names, which result files and checkpoints use, and ours."""
 
+_SPLITS = ("train", "valid")
+_ERROR_FLAGS = ("sample_parse_error", "invalid_variable_error", "other_error")
+_ERROR_FLAGS_OF = {
+    "python": ("python_grader_server_error", "python_grader_runtime_error"),
+    "endpoint": (
+        "endpoint_grader_internal_error",
+        "endpoint_grader_server_error",
+        "endpoint_grader_safety_check_error",
+    ),
+}
+
 
 def reinforcement_data(
     step: int, total_steps: int, metrics: Metrics, *, tools: Sequence[str], grader: Mapping[str, Any]
@@ -32,11 +43,8 @@ def reinforcement_data(
         "step": step,
         "total_steps": total_steps,
         "usage": {"graders": [], "samples": _samples(metrics)},
-        "scores": {
-            "graders": [_grader_scores(metrics, grader)],
-            "train_reward_mean": get("train_reward_mean"),
-            "valid_reward_mean": get("valid_reward_mean"),
-        },
+        "errors": {"graders": [_grader_errors(metrics, grader)]},
+        "scores": {"graders": [_grader_scores(metrics, grader)], **_reward_means(metrics)},
         "timing": {
             "step": {
                 "eval": get("eval_s", 0.0),
@@ -54,7 +62,7 @@ def reinforcement_data(
         "valid_completion_tokens_mean": get("valid_output_tokens_mean"),
         "train_tool_calls_mean": get("train_tool_calls_mean"),
         "valid_tool_calls_mean": get("valid_tool_calls_mean"),
-        "full_valid_mean_parse_error": get("valid_grader_error_share_sample_parse_error", 0.0),
+        "full_valid_mean_parse_error": _parse_error(metrics),
         "tools": [_tool(metrics, name) for name in tools],
         "rollouts": {
             "train_total": get("train_rollouts_total", 0.0),
@@ -107,14 +115,34 @@ def _samples(metrics: Metrics) -> dict[str, float]:
 
 
 def _grader_scores(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
-    scores = {f"{split}_reward_mean": metrics.get(f"{split}_reward_mean") for split in ("train", "valid")}
-    return {"name": grader.get("name"), "type": grader.get("type"), **scores}
+    return {"name": grader.get("name"), "type": grader.get("type"), **_reward_means(metrics)}
+
+
+def _reward_means(metrics: Metrics) -> dict[str, float]:
+    names = [f"{split}_reward_mean" for split in _SPLITS]
+    return {name: metrics[name] for name in names if name in metrics}
+
+
+def _parse_error(metrics: Metrics) -> float | None:
+    if "valid_reward_mean" not in metrics:
+        return None
+    return metrics.get("valid_grader_error_share_sample_parse_error", 0.0)
+
+
+def _grader_errors(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
+    errors: dict[str, Any] = {"name": grader.get("name"), "type": grader.get("type")}
+    for split in _SPLITS:
+        graded = metrics.get(f"{split}_rollouts_graded")
+        for flag in (*_ERROR_FLAGS, *_ERROR_FLAGS_OF.get(str(grader.get("type")), ())):
+            if graded is not None:
+                share = metrics.get(f"{split}_grader_error_share_{flag}", 0.0)
+                errors |= {f"{split}_{flag}_mean": share, f"{split}_{flag}_count": float(round(share * graded))}
+    return errors
 
 
 def _grader_timing(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
-    latency = {
-        f"{split}_execution_latency_mean": metrics.get(f"{split}_grading_s_mean") for split in ("train", "valid")
-    }
+    seconds = {split: metrics.get(f"{split}_grading_s_mean") for split in _SPLITS}
+    latency = {f"{split}_execution_latency_mean": value for split, value in seconds.items() if value is not None}
     return {"name": grader.get("name"), "type": grader.get("type"), **latency}
 
 

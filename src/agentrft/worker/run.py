@@ -9,18 +9,14 @@ from pathlib import Path
 from agentrft.datasets import ItemOrder, check_tools, load_demonstrations, load_items
 from agentrft.domain.errors import JobFailed, UserError
 from agentrft.domain.job import Job, Method
-from agentrft.domain.training import Checkpoint, Weights
+from agentrft.domain.training import Checkpoint
 from agentrft.engine.loop import World, reinforce
 from agentrft.engine.supervised import supervise
 from agentrft.grading import make_grader
-from agentrft.modeling.exchange import WeightExchange
-from agentrft.sampling.embedded import EmbeddedSampler
-from agentrft.sampling.model import SamplerModel, build_model
 from agentrft.store import Store
 from agentrft.store.queue import Claim
 from agentrft.tools import HttpTools
-from agentrft.training.embedded import EmbeddedTrainer
-from agentrft.worker.device import MAX_SESSIONS, TRAINING_TOKENS, cores
+from agentrft.worker.engine import Engine, open_engine
 from agentrft.worker.journal import StoreJournal
 from agentrft.worker.models import LoadedModel, ModelLoader
 from agentrft.worker.settle import Facts, settle, settled_hyperparameters
@@ -70,22 +66,16 @@ async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
     )
     job = settle(claim, facts)
     asked = claim.request[job.method.value].get("hyperparameters") or {}
-    await store.queue.set_hyperparameters(job.id, settled_hyperparameters(job, asked))
+    await store.queue.set_hyperparameters(job.id, settled_hyperparameters(job, asked, facts))
     await store.queue.set_progress(job.id, phase="starting", step=0, done=0, expected=1)
     journal = StoreJournal(store, job)
-    exchange = WeightExchange()
-    trainer = EmbeddedTrainer(
-        loader.start_policy(loaded, job.lora, job.seed),
-        exchange,
-        store.settings.data_dir / "models" / job.id,
-        like=loaded.folder,
-        max_tokens=TRAINING_TOKENS,
-        threads=cores(),
-    )
-    if job.method is Method.REINFORCEMENT:
-        last = await _reinforce(claim, job, loaded, trainer, exchange, journal)
-    else:
-        last = await _supervise(claim, job, loaded, trainer, journal)
+    if claim.resumed:
+        await asyncio.to_thread(journal.start_over)
+    async with open_engine(job, loaded, loader, store.settings.data_dir / "models" / job.id) as engine:
+        if job.method is Method.REINFORCEMENT:
+            last = await _reinforce(claim, job, loaded, engine, journal)
+        else:
+            last = await _supervise(claim, job, loaded, engine, journal)
     await journal.add_result_file()
     await store.queue.finish(job.id, path=Path(last.path))
 
@@ -94,8 +84,7 @@ async def _reinforce(
     claim: Claim,
     job: Job,
     loaded: LoadedModel,
-    trainer: EmbeddedTrainer,
-    exchange: WeightExchange,
+    engine: Engine,
     journal: StoreJournal,
 ) -> Checkpoint:
     rules = job.reinforcement
@@ -106,17 +95,12 @@ async def _reinforce(
     check_tools(training, [tool.name for tool in rules.tools])
     warnings: set[asyncio.Task[None]] = set()
 
-    def read(weights: Weights) -> SamplerModel:
-        published = exchange.get(weights)
-        return build_model(published.base, published.adapters, weights.version)
-
-    first = build_model(loaded.base, loaded.adapters, 0)
     async with (
         HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as tools,
         make_grader(rules.grader, response_format=rules.response_format) as grader,
-        EmbeddedSampler(first, read, threads=cores(), max_sessions=MAX_SESSIONS) as sampler,
+        engine.sampler as sampler,
     ):
-        world = World(sampler=sampler, chat=loaded.chat, tools=tools, grader=grader, trainer=trainer)
+        world = World(sampler=sampler, chat=loaded.chat, tools=tools, grader=grader, trainer=engine.trainer)
         order = ItemOrder(training, seed=job.seed)
         try:
             return await reinforce(job, world, order=order, validation=validation, journal=journal)
@@ -124,12 +108,10 @@ async def _reinforce(
             await asyncio.gather(*warnings)
 
 
-async def _supervise(
-    claim: Claim, job: Job, loaded: LoadedModel, trainer: EmbeddedTrainer, journal: StoreJournal
-) -> Checkpoint:
+async def _supervise(claim: Claim, job: Job, loaded: LoadedModel, engine: Engine, journal: StoreJournal) -> Checkpoint:
     shown = await asyncio.to_thread(load_demonstrations, claim.training_path)
     return await supervise(
-        job, trainer, loaded.chat, demonstrations=shown, order=ItemOrder(shown, seed=job.seed), journal=journal
+        job, engine.trainer, loaded.chat, demonstrations=shown, order=ItemOrder(shown, seed=job.seed), journal=journal
     )
 
 

@@ -22,6 +22,7 @@ from agentrft.domain.job import Sampling
 from agentrft.ports import ChatFormat, SampleRequest
 from agentrft.sampling.embedded import EmbeddedSampler
 from agentrft.sampling.model import build_model
+from agentrft.sampling.thread import ThreadShard
 from agentrft.store import Store
 from agentrft.store.rows import ModelRow
 from agentrft.wire.errors import envelope
@@ -104,7 +105,7 @@ class Serving:
         loaded = await self._loader.load(model)
         built = await asyncio.to_thread(build_model, loaded.base, loaded.adapters, 0)
         closing = AsyncExitStack()
-        sampler = EmbeddedSampler(built, lambda weights: built, threads=1, max_sessions=MAX_SESSIONS)
+        sampler = EmbeddedSampler([ThreadShard(built, lambda weights: built, MAX_SESSIONS)])
         await closing.enter_async_context(sampler)
         limit = loaded.base.config.max_positions
         return _Served(sampler=sampler, chat=loaded.chat, context_tokens=limit, closing=closing)
@@ -116,7 +117,8 @@ def create_serving_app(store: Store, serving: Serving, token: str) -> FastAPI:
 
     @app.post("/generate")
     async def generate(request: GenerateRequest, http: Request) -> Response:
-        if not secrets.compare_digest(http.headers.get("authorization", ""), f"Bearer {token}"):
+        given = http.headers.get("authorization", "")
+        if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
             return _error(401, "This worker serves its API server alone.", "invalid_api_key")
         row = await store.models.by_name(request.model)
         if row is None:

@@ -77,7 +77,7 @@ def settle(claim: Claim, facts: Facts) -> Job:
     )
 
 
-def settled_hyperparameters(job: Job, asked: Mapping[str, Any]) -> dict[str, Any]:
+def settled_hyperparameters(job: Job, asked: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     """What the job object shows in place of each "auto"."""
     shown = {"learning_rate_multiplier": _or(asked.get("learning_rate_multiplier"), 1.0)}
     if job.supervised is not None:
@@ -87,7 +87,7 @@ def settled_hyperparameters(job: Job, asked: Mapping[str, Any]) -> dict[str, Any
         return shown
     return shown | {
         "batch_size": rules.batch_size,
-        "n_epochs": _or(asked.get("n_epochs"), None) or 1,
+        "n_epochs": _or(asked.get("n_epochs"), ceil(rules.total_steps / ceil(facts.training_rows / rules.batch_size))),
         "eval_interval": rules.eval_interval,
         "eval_samples": rules.eval_samples,
         "compute_multiplier": rules.group_size / GROUP_SIZE,

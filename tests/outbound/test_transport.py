@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from agentrft.domain.faults import FaultKind
-from agentrft.tools.transport import (
+from agentrft.outbound.transport import (
     Failure,
     Reply,
     Target,

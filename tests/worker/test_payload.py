@@ -1,0 +1,121 @@
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from agentrft.worker.payload import CSV_COLUMNS, checkpoint_metrics, reinforcement_data, result_csv, supervised_data
+
+GRADER = {"type": "python", "name": "score"}
+METRICS = {
+    "train_reward_mean": 0.42,
+    "train_grader_mean_score": 0.42,
+    "train_grading_s_mean": 0.1,
+    "train_reasoning_tokens_mean": 3.5,
+    "train_output_tokens_mean": 20.0,
+    "train_tool_calls_mean": 2.0,
+    "train_tool_calls_mean_search": 2.0,
+    "train_tool_latency_s_mean_search": 0.25,
+    "train_error_count_search": 0.125,
+    "train_rollouts_total": 66.0,
+    "train_rollouts_graded": 64.0,
+    "train_rollouts_discarded": 2.0,
+    "train_grader_error_share_python_grader_runtime_error": 0.25,
+    "train/loss": -0.5,
+    "sampling_s": 5.0,
+    "training_s": 3.0,
+    "eval_s": 0.0,
+    "total_s": 8.0,
+}
+VALID = {
+    "valid_reward_mean": 0.68,
+    "valid_reasoning_tokens_mean": 1.0,
+    "valid_output_tokens_mean": 10.0,
+    "valid_rollouts_graded": 20.0,
+    "valid_grader_error_share_sample_parse_error": 0.5,
+}
+
+
+def data(metrics: dict[str, float]) -> dict[str, Any]:
+    return reinforcement_data(3, 20, metrics, tools=["search"], grader=GRADER)
+
+
+def test_a_step_with_evaluation_has_every_key_of_openais_event() -> None:
+    found = data(METRICS | VALID)
+    assert {
+        "step", "total_steps", "usage", "errors", "scores", "timing", "train_mean_reward", "full_valid_mean_reward",
+        "reasoning_tokens_mean", "valid_reasoning_tokens_mean", "completion_tokens_mean",
+        "full_valid_mean_parse_error", "model_graders_token_usage", "tools",
+    } <= set(found)  # fmt: skip
+    assert (found["step"], found["total_steps"]) == (3, 20)
+    assert found["scores"]["train_reward_mean"] == found["train_mean_reward"] == 0.42
+    assert found["scores"]["valid_reward_mean"] == found["full_valid_mean_reward"] == 0.68
+    assert found["usage"]["samples"] == {
+        "train_reasoning_tokens_mean": 3.5, "train_reasoning_tokens_count": 224,
+        "valid_reasoning_tokens_mean": 1.0, "valid_reasoning_tokens_count": 20,
+    }  # fmt: skip
+    assert found["timing"]["step"] == {"eval": 0.0, "sampling": 5.0, "training": 3.0, "full_iteration": 8.0}
+    assert found["full_valid_mean_parse_error"] == 0.5
+
+
+def test_the_grader_has_an_entry_of_its_own_everywhere() -> None:
+    found = data(METRICS | VALID)
+    for part in ("scores", "timing", "errors"):
+        (entry,) = found[part]["graders"]
+        assert (entry["name"], entry["type"]) == ("score", "python")
+    (scores,), (errors,) = found["scores"]["graders"], found["errors"]["graders"]
+    assert (scores["train_reward_mean"], scores["valid_reward_mean"]) == (0.42, 0.68)
+    assert errors["train_python_grader_runtime_error_mean"] == 0.25
+    assert errors["train_python_grader_runtime_error_count"] == 16.0
+    assert errors["valid_sample_parse_error_mean"] == 0.5
+    assert errors["valid_sample_parse_error_count"] == 10.0
+    for flag in ("sample_parse_error", "invalid_variable_error", "other_error", "python_grader_server_error"):
+        assert errors[f"train_{flag}_count"] == 0.0
+    assert found["timing"]["graders"][0]["train_execution_latency_mean"] == 0.1
+
+
+def test_tools_are_told_apart() -> None:
+    found = data(METRICS)
+    (tool,) = found["tools"]
+    assert (tool["name"], tool["train_calls_per_rollout_mean"], tool["train_execution_latency_mean"]) == (
+        "search",
+        2.0,
+        0.25,
+    )
+    assert (tool["train_error_count"], found["train_error_count_search"]) == (0.125, 0.125)
+
+
+def test_a_step_without_evaluation_says_nothing_of_it() -> None:
+    found = data(METRICS)
+    assert "full_valid_mean_reward" not in found
+    assert "valid_reasoning_tokens_mean" not in found
+    assert "valid_reward_mean" not in found["scores"]
+    assert "full_valid_mean_parse_error" not in found
+
+
+def test_the_data_is_json_and_holds_our_own_numbers_flat() -> None:
+    found = json.loads(json.dumps(data(METRICS | VALID), allow_nan=False))
+    assert found["agentrft"] == METRICS | VALID
+    assert found["rollouts"] == {"train_total": 66.0, "train_graded": 64.0, "train_discarded": 2.0}
+
+
+@pytest.mark.parametrize("name", ["train_loss", "train/loss"])
+def test_supervised_steps_show_their_loss(name: str) -> None:
+    found = supervised_data(2, 9, {name: 0.25})
+    assert (found["step"], found["total_steps"], found["train_loss"]) == (2, 9, 0.25)
+
+
+def test_checkpoints_use_openais_legacy_names() -> None:
+    assert checkpoint_metrics(5, METRICS | VALID) == {
+        "step": 5, "train_mean_reward": 0.42, "full_valid_mean_reward": 0.68, "completion_tokens_mean": 20.0,
+        "reasoning_tokens_mean": 3.5, "tool_calls_mean": 2.0, "train_loss": -0.5,
+    }  # fmt: skip
+
+
+def test_the_result_file_has_a_row_a_step_and_empty_cells() -> None:
+    rows = list(csv.DictReader(io.StringIO(result_csv([(0, VALID), (1, METRICS)]).decode())))
+    assert list(rows[0]) == ["step", *CSV_COLUMNS]
+    assert [row["step"] for row in rows] == ["0", "1"]
+    assert (rows[0]["full_valid_mean_reward"], rows[0]["train_mean_reward"]) == ("0.68", "")
+    assert (rows[1]["full_valid_mean_reward"], rows[1]["train_mean_reward"]) == ("", "0.42")
