@@ -7,15 +7,16 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 MARKERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
 _CORPUS = (
-    "user assistant system You are a helpful assistant. # Tools You may call one or more functions to assist with the user "
-    "query. You are provided with function signatures within <tools></tools> XML tags: For each function call, return a "
-    'json object with function name and arguments {"name": "search", "arguments": {"query": "revenue"}} the answer is 42'
+    "user assistant system You are a helpful assistant. # Tools You may call one or more functions to assist with the "
+    "user query. You are provided with function signatures within <tools></tools> XML tags: For each function call, "
+    'return a json object with function name and arguments {"name": "search", "arguments": {"query": "revenue"}} the '
+    "answer is 42"
 )
 
 
 @cache
 def tiny_tokenizer(*, markers: bool = True) -> Tokenizer:
-    """Byte-level BPE; `markers`: the Hermes markers are tokens of their own, as in Qwen, or plain text, as in SmolLM2."""
+    """Byte-level BPE; `markers`: the Hermes markers are tokens of their own, as in Qwen, or text, as in SmolLM2."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

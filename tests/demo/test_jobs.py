@@ -43,7 +43,7 @@ def test_the_cold_start_is_a_supervised_job(client: OpenAI, platform: FakePlatfo
     job = create_cold_start(client, RECIPE, training_file="file-1", suffix="cold", seed=3)
     method = platform.jobs[job.id]["method"]
     assert method["type"] == "supervised"
-    assert method["supervised"]["hyperparameters"] == {"n_epochs": 1, "batch_size": 4}
+    assert method["supervised"]["hyperparameters"] == {"n_epochs": 1, "batch_size": 8}
 
 
 def test_the_reinforcement_job_has_the_shape_of_openais_notebook(client: OpenAI, platform: FakePlatform) -> None:

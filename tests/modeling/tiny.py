@@ -1,4 +1,4 @@
-"""Random models in Hugging Face's format: small enough for a test, whole in form. And what transformers makes of them."""
+"""Random models in Hugging Face's format: small, but whole in form. And what transformers makes of them."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Random data that share beginnings, and what plain autograd makes of them: every sequence by itself, through transformers."""
+"""Random data that share beginnings, and what plain autograd makes of them: each by itself, through transformers."""
 
 import random
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ def test_our_own_settings_live_under_one_key() -> None:
     ours = {
         "group_size": 16, "learning_rate": 1e-4, "lora_rank": 8, "loss": "dr_grpo", "penalty": penalty,
         "max_tool_calls": 8, "max_turn_tokens": 256, "max_tool_output_tokens": 256, "max_context_tokens": 2048,
-        "max_steps": 20, "max_refills": 0, "temperature": 1,
+        "max_steps": 20, "max_refills": 0,
     }  # fmt: skip
     spec = read_job_request(body(agentrft=ours))
     assert spec.settings["reinforcement"]["agentrft"] == ours
