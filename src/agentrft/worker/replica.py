@@ -13,7 +13,7 @@ import multiprocessing
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -37,6 +37,7 @@ from agentrft.training.policy import LoraPolicy
 from agentrft.training.tree import Tree
 from agentrft.worker.device import release_memory
 
+WATCH_S = 0.2
 STOP_S = 10.0  # how long a child may take to end before it is killed
 
 
@@ -150,9 +151,9 @@ class Replica:
                     if deliver is not None:
                         deliver(content)
                 elif kind == "answer":
-                    self._answers.pop(number).set_result(content)
+                    self._answers.pop(number, Future()).set_result(content)
                 elif kind == "stopped":
-                    self._answers.pop(number).set_exception(Stopped())
+                    self._answers.pop(number, Future()).set_exception(Stopped())
                 else:
                     self._fail(RuntimeError(f"a process of the engine failed:\n{content}"))
         except (EOFError, OSError) as error:
@@ -207,10 +208,10 @@ class ReplicaPasses:
 
     def _watch(self, stop: threading.Event, answers: Sequence[Future[PassSums]]) -> None:
         while not all(answer.done() for answer in answers):
-            if stop.wait(timeout=0.2):
-                for replica in self._replicas:
+            if stop.wait(timeout=WATCH_S):
+                for replica in self._replicas:  # again and again: a pass that has yet to begin clears an early one
                     replica.interrupt()
-                return
+                wait(answers, timeout=WATCH_S)
 
 
 def _child(pipe: Connection, plan: ReplicaPlan) -> None:

@@ -45,6 +45,7 @@ class Facts:
     training_rows: int
     validation_rows: int
     max_context_tokens: int  # of the model
+    model_lora: LoraConfig | None = None  # of the adapter that the job goes on from
 
 
 def settle(claim: Claim, facts: Facts) -> Job:
@@ -71,7 +72,7 @@ def settle(claim: Claim, facts: Facts) -> Job:
             max_context_tokens=min(ours.max_context_tokens or CONTEXT_TOKENS, facts.max_context_tokens),
         ),
         optimizer=_optimizer(method, asked, ours),
-        lora=None if ours.full_weights else LoraConfig(rank=ours.lora_rank or LoraConfig().rank),
+        lora=None if ours.full_weights else _lora(ours.lora_rank, facts.model_lora),
         reinforcement=reinforcement,
         supervised=supervised,
     )
@@ -93,6 +94,13 @@ def settled_hyperparameters(job: Job, asked: Mapping[str, Any], facts: Facts) ->
         "compute_multiplier": rules.group_size / GROUP_SIZE,
         "reasoning_effort": rules.reasoning_effort,
     }
+
+
+def _lora(rank: int | None, had: LoraConfig | None) -> LoraConfig:
+    """A job that goes on from an adapter keeps its shape unless told otherwise."""
+    if rank is None:
+        return had or LoraConfig()
+    return LoraConfig(rank=rank)
 
 
 def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinforcement:
