@@ -61,6 +61,7 @@ def _respond(
         input=cast(list[ResponseInputItemParam], history),
         tools=tools,  # type: ignore[arg-type]
         max_output_tokens=max_output_tokens,
+        temperature=0.0,  # what it does best: a small model's rare slips at temperature 1 would fill the transcript
         store=False,
     )
 

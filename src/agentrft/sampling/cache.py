@@ -72,8 +72,10 @@ class SlotCache:
         capacity = -(-length // GROW_TOKENS) * GROW_TOKENS
         c = self._config
         for layer in range(c.layers):
-            keys = torch.zeros(self.slots, c.kv_heads, capacity, c.head_dim, dtype=self._dtype, device=self._device)
-            values = torch.zeros(self.slots, c.kv_heads, c.head_dim, capacity, dtype=self._dtype, device=self._device)
+            keys = torch.empty(self.slots, c.kv_heads, capacity, c.head_dim, dtype=self._dtype, device=self._device)
+            values = torch.empty(self.slots, c.kv_heads, c.head_dim, capacity, dtype=self._dtype, device=self._device)
+            keys[:, :, self.capacity :] = 0.0  # masked, but a NaN would pass through
+            values[..., self.capacity :] = 0.0
             if self.capacity:
                 keys[:, :, : self.capacity] = self.keys_SKTD[layer]
                 values[..., : self.capacity] = self.values_SKDT[layer]

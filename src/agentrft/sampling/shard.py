@@ -72,6 +72,7 @@ class Shard:
     def step(self) -> None:
         """Advance every session that can go on by one token."""
         self._admit()
+        self._compact()
         ready = self._share([slot for slot in self.slots if slot.draft])
         if not ready:
             return
@@ -95,6 +96,18 @@ class Shard:
             slot.rooted = root is not None and fresh and draft.request.prompt[:-1][: len(root.ids)] == root.ids
             slot.cached = list(root.ids) if root is not None and slot.rooted else []
             self._begin(slot, draft)
+
+    def _compact(self) -> None:
+        """Move the last sessions into free slots: attention costs as much as the highest slot in use."""
+        if self.queue:
+            return  # the free slots are about to be taken
+        free = [slot for slot in self.slots if slot.session is None]
+        taken = [slot for slot in self.slots if slot.session is not None]
+        while free and taken and free[0].index < taken[-1].index:
+            hole, moved = free.pop(0), taken.pop()
+            self.cache.copy(moved.index, hole.index, 0, len(moved.cached) - self._base(moved))
+            hole.index, moved.index = moved.index, hole.index
+            self.slots[hole.index], self.slots[moved.index] = hole, moved
 
     def _begin(self, slot: Slot, draft: Draft) -> None:
         prompt = list(draft.request.prompt)

@@ -232,6 +232,7 @@ class _Child:
         self._base = load_weights(plan.base_folder)
         self._policy: LoraPolicy | None = None
         self._unread: Weights | None = None  # loaded, but not yet laid out for sampling
+        self._trained = False  # since the last turn was sampled
         self._stop = threading.Event()
         self.runner = ShardRunner(Shard(build_model(self._base, None, -1), plan.slots))
 
@@ -252,6 +253,9 @@ class _Child:
                 self.runner.post(lambda kind=kind, content=content: getattr(self, f"_{kind}")(*content))  # type: ignore[misc]
 
     def _submit(self, ticket: int, request: SampleRequest) -> None:
+        if self._trained:
+            release_memory()  # activations make room for keys and values
+            self._trained = False
         if self._unread is not None and self._policy is not None:
             self.runner.shard.load(build_model(self._policy.merged_weights(), None, self._unread.version))
             self._unread = None
@@ -284,8 +288,7 @@ class _Child:
             self._pipe.send(("stopped", number, None))
             return
         self._pipe.send(("answer", number, done))
-        del done, passes
-        release_memory()
+        self._trained = True
 
 
 def _never() -> Weights:
