@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrft.domain.training import Datum
-from agentrft.training.tree import pack, shared_prefix
+from agentrft.training.tree import pack
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9).map(tuple), min_size=1, max_size=9)
 
@@ -41,9 +41,3 @@ def test_in_one_tree_every_distinct_beginning_is_computed_once(sequences: list[t
 
 def test_nothing_packs_to_nothing() -> None:
     assert list(pack([], 10)) == []
-
-
-def test_common_beginnings_are_measured() -> None:
-    assert shared_prefix((1, 2, 3), (1, 2, 4, 5)) == 2
-    assert shared_prefix((1, 2), (1, 2, 3)) == 2
-    assert shared_prefix((), (1,)) == 0

@@ -1,7 +1,7 @@
 """What a shard knows of one session (an episode, or one request of a client) and of the turn it is sampling."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentrft.domain.episode import Completion, FinishReason
@@ -54,15 +54,3 @@ class Slot:
         """Free the slot."""
         self.session, self.draft, self.rooted, self.version = None, None, False, -1
         self.cached, self.pending = [], []
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int], start: int = 0) -> int:
-    """Length of the longest common prefix; the first `start` tokens are known to agree."""
-    low, high = start, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

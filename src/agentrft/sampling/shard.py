@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agentrft.modeling.network import apply_layer
+from agentrft.modeling.prefix import common_prefix
 from agentrft.sampling.cache import BatchPlan, Root, SlotCache, SpanPlan, causal_attention
 from agentrft.sampling.draw import draw, restrict_top_p
 from agentrft.sampling.model import SamplerModel
-from agentrft.sampling.session import Draft, Slot, common_prefix
+from agentrft.sampling.session import Draft, Slot
 
 PREFILL_TOKENS = 1024  # outside tokens processed in one step
 SHARE_TOKENS = 8  # a shorter overlap is cheaper to compute than to look up and copy

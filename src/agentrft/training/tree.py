@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agentrft.domain.training import Datum
+from agentrft.modeling.prefix import common_prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ def pack(data: Sequence[Datum], max_tokens: int) -> Iterator[Tree]:
     batch: list[Datum] = []
     count = 0
     for datum in sorted(data, key=lambda datum: datum.ids):
-        fresh = len(datum.ids) - (shared_prefix(batch[-1].ids, datum.ids) if batch else 0)
+        fresh = len(datum.ids) - (common_prefix(batch[-1].ids, datum.ids) if batch else 0)
         if batch and count + fresh > max_tokens:
             yield _tree(batch)
             batch, fresh, count = [], len(datum.ids), 0
@@ -56,25 +57,13 @@ def pack(data: Sequence[Datum], max_tokens: int) -> Iterator[Tree]:
         yield _tree(batch)
 
 
-def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix, by bisection over slices."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 def _tree(data: Sequence[Datum]) -> Tree:
     ids: list[int] = []
     positions: list[int] = []
     rows: list[Row] = []
     root = len(data[0].ids)
     for datum in data:
-        shared = shared_prefix(rows[-1].datum.ids, datum.ids) if rows else 0
+        shared = common_prefix(rows[-1].datum.ids, datum.ids) if rows else 0
         start = len(ids)
         ids += datum.ids[shared:]
         positions += range(shared, len(datum.ids))
