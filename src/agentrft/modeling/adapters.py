@@ -64,8 +64,8 @@ def new_adapters(weights: BaseWeights, lora: LoraConfig, seed: int) -> Adapters:
 def merged(weight_OI: Tensor, adapter: Adapter, scale: float) -> Tensor:
     """W + scale * B A in one product of the weight's dtype, accumulated in fp32 and rounded once.
 
-    The factors are rounded to that dtype first, as the trainer's gradients have them too. Ten times faster in bf16 than
-    a product of the fp32 masters, and what it rounds away is far below what the sum's own rounding does.
+    The factors are rounded to that dtype first, as the trainer's gradients have them too. In bf16 this takes a quarter
+    of the time of adding a product of the fp32 masters (measured, 3072 x 576 at rank 32: 0.65 against 2.6 ms).
     """
     a_rI, b_Or = adapter.a_rI.detach(), adapter.b_Or.detach() * scale
     return torch.addmm(weight_OI, b_Or.to(weight_OI.dtype), a_rI.to(weight_OI.dtype))

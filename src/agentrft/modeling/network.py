@@ -81,7 +81,7 @@ def _normed(x: Tensor, weight_D: Tensor | None, eps: float) -> Tensor:
 def flush_denormals() -> None:
     """Let this thread round tiny numbers to zero; call it in every thread that computes.
 
-    Attention of real models is full of weights so small that a CPU falls back to microcode for them: a softmax then
-    takes eight times as long (measured, 67 against 8 ms for 9 million scores).
+    Sharp attention is full of weights so small that a CPU falls back to microcode for them. Measured in bf16 for 9.4
+    million scores with a deviation of 30, one thread: softmax 63 against 10 ms, its backward 37 against 2.6 ms.
     """
     torch.set_flush_denormal(True)

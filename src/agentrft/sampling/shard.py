@@ -78,7 +78,7 @@ class Shard:
         if not ready:
             return
         plan, ids_N, sampling = self._plan(ready)
-        x_BH = self._forward(plan, ids_N, ready)[: len(sampling)]
+        x_BH = self._forward(plan, ids_N)[: len(sampling)]
         if sampling:
             self._deliver(sampling, *self._draw(x_BH, sampling))
 
@@ -232,7 +232,7 @@ class Shard:
         device = self.model.embedding_VH.device
         return self.cache.mask(torch.tensor(lengths, device=device), torch.tensor(rooted, device=device))
 
-    def _forward(self, plan: BatchPlan, ids_N: Tensor, ready: list[Slot]) -> Tensor:
+    def _forward(self, plan: BatchPlan, ids_N: Tensor) -> Tensor:
         model = self.model
         bases_S = torch.tensor([self._base(slot) for slot in self.slots], device=ids_N.device)
         rotary = model.rotary(plan.row_positions_N + bases_S[plan.row_slots_N])
