@@ -9,6 +9,7 @@ from agentrft.domain.training import Loss, UpdateSettings
 from agentrft.modeling.weights import FUSED
 from agentrft.training.attention import QUERIES
 from agentrft.training.policy import FullPolicy, LoraPolicy, map_weights
+from agentrft.training.tree import STEM_TOKENS
 from tests.modeling.tiny import FAMILIES
 from tests.training.conftest import Pair
 from tests.training.trees import adapter_gradients, fused, plain_loss, random_data, relative, with_old_logps
@@ -18,15 +19,24 @@ SETTINGS = UpdateSettings(learning_rate=0.0, normaliser=50.0, loss=Loss.RFT_V1, 
 ALL_LOSSES = [*Loss, None]
 
 
+STEMMED = STEM_TOKENS + 20  # a common beginning that is worth a pass of its own
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("seed", "root"), [(0, 12), (1, 12), (2, STEMMED)])
 def test_adapter_gradients_of_packed_trees_equal_plain_autograd(
-    pairs: dict[str, Pair], make_trainer: Callable[..., Any], gradients: Callable[..., Any], family: str, seed: int
+    pairs: dict[str, Pair],
+    make_trainer: Callable[..., Any],
+    gradients: Callable[..., Any],
+    family: str,
+    seed: int,
+    root: int,
 ) -> None:
     trainer = make_trainer(pairs[family].base, max_tokens=100)
     assert isinstance(trainer.policy, LoraPolicy)
     theirs = pairs[family].fresh(trainer.policy.adapters)
-    data = with_old_logps(random_data(seed), theirs, noise=0.02)
+    data = with_old_logps(random_data(seed, root=root), theirs, noise=0.02)
+    assert {bool(tree.stem) for tree in trainer._pack(data)} == {root == STEMMED}
     loss = plain_loss(theirs, data, SETTINGS)
     loss.backward()
     done = gradients(trainer, data, SETTINGS)
@@ -54,13 +64,14 @@ def test_long_branches_and_roots_and_strangers_equal_plain_autograd(
             assert relative(a, b) < TOLERANCE
 
 
+@pytest.mark.parametrize("root", [12, STEMMED])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_of_all_weights_equal_plain_autograd(
-    pairs: dict[str, Pair], make_trainer: Callable[..., Any], gradients: Callable[..., Any], family: str
+    pairs: dict[str, Pair], make_trainer: Callable[..., Any], gradients: Callable[..., Any], family: str, root: int
 ) -> None:
     trainer = make_trainer(pairs[family].base, full=True, max_tokens=100)
     theirs = pairs[family].fresh()
-    data = with_old_logps(random_data(3), theirs, noise=0.02)
+    data = with_old_logps(random_data(3, root=root), theirs, noise=0.02)
     loss = plain_loss(theirs, data, SETTINGS)
     loss.backward()
     done = gradients(trainer, data, SETTINGS)
@@ -85,13 +96,14 @@ def test_gradients_of_all_weights_equal_plain_autograd(
             assert relative(found, theirs.get_parameter(f"model.layers.{index}.{name}.weight").grad) < TOLERANCE
 
 
+@pytest.mark.parametrize("root", [12, STEMMED])
 @pytest.mark.parametrize("loss", ALL_LOSSES)
 def test_micro_batches_and_threads_change_no_result(
-    pair: Pair, make_trainer: Callable[..., Any], gradients: Callable[..., Any], loss: Loss | None
+    pair: Pair, make_trainer: Callable[..., Any], gradients: Callable[..., Any], loss: Loss | None, root: int
 ) -> None:
     settings = replace(SETTINGS, loss=loss)
     whole = make_trainer(pair.base)
-    data = with_old_logps(random_data(5), pair.fresh(whole.policy.adapters), noise=0.02)
+    data = with_old_logps(random_data(5, root=root), pair.fresh(whole.policy.adapters), noise=0.02)
     expected = gradients(whole, data, settings)
     assert expected.sums["nominal_tokens"] > expected.sums["unique_tokens"]
     for arrangement in ({"max_tokens": 60}, {"max_tokens": 1}, {"threads": 2}, {"max_tokens": 60, "threads": 3}):

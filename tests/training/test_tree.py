@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrft.domain.training import Datum
-from agentrft.training.tree import pack
+from agentrft.training.tree import STEM_TOKENS, pack, shared_stem
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9).map(tuple), min_size=1, max_size=9)
 
@@ -37,6 +39,17 @@ def test_in_one_tree_every_distinct_beginning_is_computed_once(sequences: list[t
     while all(len(ids) > common and ids[common] == sequences[0][common] for ids in sequences):
         common += 1
     assert tree.root == common
+
+
+def test_the_stem_ends_before_the_first_trained_token_and_leaves_one_common_token() -> None:
+    common = tuple(range(STEM_TOKENS + 10))
+    untrained = [Datum(ids=(*common, last), weights=(0.0,) * len(common) + (1.0,)) for last in (1, 2, 3)]
+    assert shared_stem(untrained) == len(common) - 1
+    early = replace(untrained[2], weights=(0.0,) * (STEM_TOKENS + 3) + (1.0,) * 8)
+    assert shared_stem([*untrained[:2], early]) == STEM_TOKENS + 2
+    assert shared_stem(untrained[:1]) == 0
+    assert shared_stem([*untrained, a_datum((7, 8))]) == 0
+    assert all(tree.fresh == 3 and tree.stem == len(common) - 1 for tree in pack(untrained[:2], 3, len(common) - 1))
 
 
 def test_nothing_packs_to_nothing() -> None:

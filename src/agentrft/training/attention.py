@@ -4,7 +4,7 @@ Each row attends with the tokens that it owns to its whole path, gathered into p
 length. Plain batched products beat the fused CPU kernel about threefold at these sizes, and writing the backward pass
 by hand keeps the memory of one layer to its q, k, v and output.
 
-Shapes: N packed tokens, Q query heads, K key-value heads, R = Q / K, D head size; per batch b rows, S queries, T keys
+Shapes: N packed tokens, M those of them behind the stem (tree.py), which are the queries, Q query heads, K key-value heads, R = Q / K, D head size; per batch b rows, S queries, T keys
 (root and path behind it), X = S * R.
 """
 
@@ -23,7 +23,7 @@ QUERIES = 128  # tokens of a row that attend together
 class Bucket:
     """Rows of similar length, padded to one another. Padding repeats index 0 and is masked or dropped."""
 
-    queries_bS: Tensor  # packed indices
+    queries_bS: Tensor  # packed indices, counted from the end of the stem
     valid_bS: Tensor  # bool: not padding
     keys_bT: Tensor  # packed indices of the path behind the root
     open: int  # the first `open` keys are seen by every query: no mask
@@ -42,7 +42,7 @@ class AttentionPlan:
 class _Segment:
     """Consecutive packed tokens and the path that the last of them has behind the root."""
 
-    first: int  # packed index of the first query
+    first: int  # packed index of the first query, counted from the end of the stem
     start: int  # its position in the sequence
     length: int
     path: tuple[int, ...]  # packed indices behind the root, up to the last query
@@ -52,8 +52,8 @@ def plan_attention(tree: Tree, dtype: torch.dtype, device: torch.device) -> Atte
     """Sort the rows' own tokens into padded batches."""
     segments = [piece for row in tree.rows for piece in _cut(_segment(tree, row), tree.root)]
     segments.sort(key=lambda segment: (segment.length, len(segment.path)))
-    root = _Segment(first=0, start=0, length=tree.root, path=())
-    buckets = [_bucket([root], tree.root, dtype, device)] if tree.root else []
+    root = _Segment(first=0, start=tree.stem, length=tree.root - tree.stem, path=())
+    buckets = [_bucket([root], tree.root, dtype, device)] if root.length else []
     batch: list[_Segment] = []
     for segment in segments:
         keys = tree.root + max(len(other.path) for other in [*batch, segment])
@@ -70,7 +70,7 @@ def plan_attention(tree: Tree, dtype: torch.dtype, device: torch.device) -> Atte
 def _segment(tree: Tree, row: Row) -> _Segment:
     start = max(row.owned, tree.root)
     length = len(row.path) - start
-    first = row.path[start] if length else 0
+    first = row.path[start] - tree.stem if length else 0
     return _Segment(first=first, start=start, length=length, path=row.path[tree.root :])
 
 
@@ -115,39 +115,39 @@ def _bucket(batch: list[_Segment], root: int, dtype: torch.dtype, device: torch.
 
 
 class TreeAttention(torch.autograd.Function):
-    """(q [N,Q,D] already scaled, k [N,K,D], v [N,K,D], plan) -> [N, Q*D]."""
+    """(q [M,Q,D] already scaled, k [N,K,D], v [N,K,D], plan) -> [M, Q*D]."""
 
     @staticmethod
-    def forward(ctx, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor, plan: AttentionPlan) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(q_NQD, k_NKD, v_NKD)
+    def forward(ctx, q_MQD: Tensor, k_NKD: Tensor, v_NKD: Tensor, plan: AttentionPlan) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(q_MQD, k_NKD, v_NKD)
         ctx.plan = plan
-        out_NX = torch.empty(q_NQD.shape[0], q_NQD.shape[1] * q_NQD.shape[2], dtype=q_NQD.dtype, device=q_NQD.device)
+        out_MX = torch.empty(q_MQD.shape[0], q_MQD.shape[1] * q_MQD.shape[2], dtype=q_MQD.dtype, device=q_MQD.device)
         for bucket in plan.buckets:
-            work = _Work(q_NQD, k_NKD, v_NKD, bucket, plan.root)
+            work = _Work(q_MQD, k_NKD, v_NKD, bucket, plan.root)
             out_bSX = work.output()
-            out_NX[bucket.queries_bS[bucket.valid_bS]] = out_bSX[bucket.valid_bS]
-        return out_NX
+            out_MX[bucket.queries_bS[bucket.valid_bS]] = out_bSX[bucket.valid_bS]
+        return out_MX
 
     @staticmethod
-    def backward(ctx, grad_NX: Tensor):  # type: ignore[no-untyped-def]
-        q_NQD, k_NKD, v_NKD = ctx.saved_tensors
+    def backward(ctx, grad_MX: Tensor):  # type: ignore[no-untyped-def]
+        q_MQD, k_NKD, v_NKD = ctx.saved_tensors
         plan: AttentionPlan = ctx.plan
-        dq, dk, dv = torch.empty_like(q_NQD), *(torch.zeros(x.shape, device=x.device) for x in (k_NKD, v_NKD))
+        dq, dk, dv = torch.empty_like(q_MQD), *(torch.zeros(x.shape, device=x.device) for x in (k_NKD, v_NKD))
         for bucket in plan.buckets:
-            work = _Work(q_NQD, k_NKD, v_NKD, bucket, plan.root)
-            work.backward(grad_NX, dq, dk, dv)
+            work = _Work(q_MQD, k_NKD, v_NKD, bucket, plan.root)
+            work.backward(grad_MX, dq, dk, dv)
         return dq, dk.to(k_NKD.dtype), dv.to(v_NKD.dtype), None
 
 
 class _Work:
     """One padded batch: gathered operands and the probabilities."""
 
-    def __init__(self, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor, bucket: Bucket, root: int) -> None:
+    def __init__(self, q_MQD: Tensor, k_NKD: Tensor, v_NKD: Tensor, bucket: Bucket, root: int) -> None:
         self.bucket, self.root = bucket, root
         self.rows, self.queries = bucket.queries_bS.shape
         self.heads, self.size = k_NKD.shape[1], k_NKD.shape[2]
-        self.ratio = q_NQD.shape[1] // self.heads
-        self.q_bKXD = self._fold(q_NQD[bucket.queries_bS])
+        self.ratio = q_MQD.shape[1] // self.heads
+        self.q_bKXD = self._fold(q_MQD[bucket.queries_bS])
         self.k_bKTD, self.v_bKTD = self._gather(k_NKD), self._gather(v_NKD)
         scores = self.q_bKXD @ self.k_bKTD.transpose(2, 3)
         by_query = scores.view(self.rows, self.heads, self.queries, self.ratio, -1)
@@ -158,10 +158,10 @@ class _Work:
         """[b, S, Q*D]."""
         return self._unfold(self.weights_bKXT @ self.v_bKTD)
 
-    def backward(self, grad_NX: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
+    def backward(self, grad_MX: Tensor, dq: Tensor, dk: Tensor, dv: Tensor) -> None:
         """Adds this batch's part of the gradients; `dk` and `dv` are fp32 sums."""
         bucket = self.bucket
-        grad = grad_NX[bucket.queries_bS].masked_fill_(~bucket.valid_bS[..., None], 0.0)
+        grad = grad_MX[bucket.queries_bS].masked_fill_(~bucket.valid_bS[..., None], 0.0)
         grad_bKXD = self._fold(grad.view(self.rows, self.queries, self.heads * self.ratio, self.size))
         d_weights = grad_bKXD @ self.v_bKTD.transpose(2, 3)
         d_scores = torch._softmax_backward_data(d_weights, self.weights_bKXT, -1, d_weights.dtype)

@@ -16,7 +16,7 @@ from agentrft.modeling.adapters import save_adapters
 from agentrft.modeling.weights import save_weights
 from agentrft.training.gradients import BatchTotals, Passes, Stopped, mean_metrics
 from agentrft.training.policy import FullPolicy, LoraPolicy
-from agentrft.training.tree import Tree, pack
+from agentrft.training.tree import Tree, pack, shared_stem
 
 ADAM_BETAS = (0.9, 0.95)  # rl-engine reference, section 0
 ADAM_EPS = 1e-8
@@ -105,17 +105,18 @@ class EmbeddedTrainer:
 
     def _pack(self, data: Sequence[Datum]) -> list[Tree]:
         """Trees within the token budget, as even as can be, and as many as keep everybody busy."""
-        width = self._passes.width
-        count = len(list(pack(data, self._max_tokens)))
+        width, stem = self._passes.width, shared_stem(data)
+        most = max(self._max_tokens - stem, self._max_tokens // 2)  # what the stem's pass keeps counts too
+        count = len(list(pack(data, most, stem)))
         wanted = min(-(-count // width) * width, len(data))
-        low, high = 1, self._max_tokens
+        low, high = 1, most
         while low < high:
             middle = (low + high) // 2
-            if len(list(pack(data, middle))) > wanted:
+            if len(list(pack(data, middle, stem))) > wanted:
                 low = middle + 1
             else:
                 high = middle
-        return sorted(pack(data, high), key=len, reverse=True)
+        return sorted(pack(data, high, stem), key=len, reverse=True)
 
     def _step(self, settings: UpdateSettings) -> float:
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), settings.grad_clip)

@@ -19,7 +19,7 @@ from torch import Tensor
 from agentrft.domain.training import UpdateSettings, Weights
 from agentrft.modeling.network import Rotary, flush_denormals
 from agentrft.training.losses import LOSSES, Actions, guard_mask, trust_mask
-from agentrft.training.passes import TreeLogps, tree_logps
+from agentrft.training.passes import Stem, TreeLogps, tree_logps
 from agentrft.training.policy import Policy
 from agentrft.training.tree import Tree
 
@@ -74,7 +74,7 @@ class Passes(Protocol):
         """All passes, added up in an order that does not depend on timing. Blocks.
 
         Args:
-            trees: the longest first.
+            trees: the longest first; all have the same stem.
             weights: publishes the current weights, for passes that run elsewhere.
             stop: give up at the next opportunity.
 
@@ -111,22 +111,32 @@ class LocalPasses:
     ) -> PassSums:
         """See Passes."""
 
-        def run(tree: Tree) -> PassSums:
+        self._policy.layers()  # merged once, before the threads ask for it
+        stem = Stem(self._policy, trees[0], self._rotary) if trees and trees[0].stem else None
+        leaves = stem.leaves if stem else []
+
+        def run(tree: Tree) -> tuple[PassSums, Sequence[Tensor]]:
             if stop.is_set():
                 raise Stopped
-            return self._pass(tree, settings, totals)
+            return self._pass(tree, settings, totals, leaves)
 
-        self._policy.layers()  # merged once, before the threads ask for it
         result = PassSums()
         with ThreadPoolExecutor(self._threads, "trainer", initializer=flush_denormals) as pool:
-            for done in pool.map(run, trees):
+            for done, found in pool.map(run, trees):
                 result.add(done)
+                if stem:
+                    stem.add(found)
+        if stem:
+            result.add(PassSums(gradients=stem.gradients(), sums={"unique_tokens": trees[0].stem}))
         return result
 
-    def _pass(self, tree: Tree, settings: UpdateSettings, totals: BatchTotals) -> PassSums:
-        result = tree_logps(self._policy, tree, self._rotary)
+    def _pass(
+        self, tree: Tree, settings: UpdateSettings, totals: BatchTotals, leaves: Sequence[Tensor]
+    ) -> tuple[PassSums, Sequence[Tensor]]:
+        """What one tree adds, and its gradients for the stem's keys and values."""
+        result = tree_logps(self._policy, tree, self._rotary, leaves)
         sums: dict[str, float] = defaultdict(float)
-        sums |= {"unique_tokens": len(tree), "nominal_tokens": tree.nominal_tokens}
+        sums |= {"unique_tokens": tree.fresh, "nominal_tokens": tree.nominal_tokens}
         sums["entropy"] = float(result.entropy_A.sum())
         if settings.loss is None:
             loss = -(result.weight_A * result.logp_A).sum() / settings.normaliser
@@ -135,8 +145,10 @@ class LocalPasses:
             loss = LOSSES[settings.loss](actions)
             sums |= _measure(actions)
         # Not loss.backward(): threads would add to the same gradients at the same time.
-        gradients = torch.autograd.grad(loss, self._policy.parameters())
-        return PassSums(loss=float(loss.detach()), gradients=list(gradients), sums=sums)
+        parameters = self._policy.parameters()
+        gradients = torch.autograd.grad(loss, [*parameters, *leaves])
+        own, found = gradients[: len(parameters)], gradients[len(parameters) :]
+        return PassSums(loss=float(loss.detach()), gradients=list(own), sums=sums), found
 
 
 def mean_metrics(sums: Mapping[str, float], totals: BatchTotals) -> dict[str, float]:

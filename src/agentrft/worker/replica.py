@@ -193,7 +193,7 @@ class ReplicaPasses:
         """See Passes. The longest trees are dealt out first, each to whoever has least."""
         shares: list[list[Tree]] = [[] for _ in self._replicas]
         for tree in trees:
-            min(shares, key=lambda share: sum(map(len, share))).append(tree)
+            min(shares, key=lambda share: sum(tree.fresh for tree in share)).append(tree)
         busy = [(replica, share) for replica, share in zip(self._replicas, shares, strict=True) if share]
         current = weights()
         for loading in [replica.begin_load(current) for replica, _ in busy]:
