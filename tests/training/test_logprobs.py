@@ -1,14 +1,15 @@
 import torch
 
-from agentrft.training.logprobs import CHUNK, SelectedLogps
+from agentrft.training.logprobs import BLOCK, ROWS, SelectedLogps
 
 
-def test_values_and_gradients_equal_the_plain_computation_over_several_chunks() -> None:
+def test_values_and_gradients_equal_the_plain_computation_over_several_blocks() -> None:
     generator = torch.Generator().manual_seed(0)
-    states = torch.randn(CHUNK + 9, 12, generator=generator, requires_grad=True)
-    head = torch.randn(50, 12, generator=generator, requires_grad=True)
-    targets = torch.randint(0, 50, (CHUNK + 9,), generator=generator)
-    upstream = torch.linspace(-1, 2, CHUNK + 9)
+    tokens, vocabulary = ROWS + 9, 2 * BLOCK + 100
+    states = torch.randn(tokens, 12, generator=generator, requires_grad=True)
+    head = (3.0 * torch.randn(vocabulary, 12, generator=generator)).requires_grad_()
+    targets = torch.randint(0, vocabulary, (tokens,), generator=generator)
+    upstream = torch.linspace(-1, 2, tokens)
     logps, entropies = SelectedLogps.apply(states, head, targets)
     plain = torch.log_softmax(states @ head.T, -1)
     torch.testing.assert_close(logps, plain.gather(1, targets[:, None])[:, 0])

@@ -48,15 +48,14 @@ class _RmsNorm(torch.autograd.Function):
         x, weight_H = ctx.saved_tensors
         wide = x.float()
         size = x.shape[-1]
-        inverse = torch.linalg.vecdot(wide, wide).div_(size).add_(ctx.eps).rsqrt_().unsqueeze(-1)
+        inverse = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(size).add_(ctx.eps).rsqrt_()
         scaled = grad * weight_H.float()
         slope = torch.linalg.vecdot(scaled, wide).unsqueeze(-1) * inverse.pow(3).div_(size)
         d_weight = None
         if ctx.needs_input_grad[1]:
             d_weight = (grad.float() * wide * inverse).reshape(-1, size).sum(dim=0).to(weight_H.dtype)
-        d_x = (
-            scaled.mul_(inverse).addcmul_(wide, slope, value=-1).to(x.dtype)
-        )  # in fp32 `wide` is x: not ours to change
+        # In fp32 `wide` is x: not ours to change.
+        d_x = scaled.mul_(inverse).addcmul_(wide, slope, value=-1).to(x.dtype)
         return d_x, d_weight, None
 
 
@@ -73,7 +72,7 @@ class _GatedSilu(torch.autograd.Function):
         d_gate_up = torch.empty_like(gate_up)
         d_gate_NI, d_up_NI = d_gate_up.chunk(2, dim=-1)
         torch.mul(grad_NI, F.silu(gate_NI), out=d_up_NI)
-        d_gate_NI.copy_(torch.ops.aten.silu_backward(grad_NI * up_NI, gate_NI.contiguous()))
+        torch.ops.aten.silu_backward.grad_input(grad_NI * up_NI, gate_NI, grad_input=d_gate_NI)
         return d_gate_up
 
 

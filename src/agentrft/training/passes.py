@@ -1,6 +1,7 @@
 """Forward pass over one packed tree, and the log-probabilities of its action tokens.
 
-Shapes: N packed tokens, P those of the stem (tree.py), M the others, K key-value heads, D head size, H hidden size, U distinct action tokens of the tree, A action tokens of all rows.
+Shapes: N packed tokens, P those of the stem (tree.py), M the others with padding, K key-value heads, D head size, H
+hidden size, U distinct action tokens of the tree, A action tokens of all rows.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from agentrft.modeling.network import Rotary, apply_layer
 from agentrft.modeling.operations import rms_norm
-from agentrft.training.attention import TreeAttention, plan_attention
+from agentrft.training.attention import TreeAttention, padded, plan_attention
 from agentrft.training.logprobs import SelectedLogps
 from agentrft.training.policy import Policy
 from agentrft.training.tree import Tree, stem_tree
@@ -82,21 +83,21 @@ def tree_logps(policy: Policy, tree: Tree, rotary: Rotary, stem: Sequence[Tensor
 def _states(
     policy: Policy, tree: Tree, rotary: Rotary, stem: Sequence[Tensor], pairs: list[tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """The last layer's states of the tokens behind the stem: [M, H]. Notes their keys and values in `pairs`, by layer."""
+    """The last layer's states [M, H] of the tokens behind the stem. `pairs` takes their keys and values, by layer."""
     config, network = policy.base.config, policy.network()
     device = network.embedding_VH.device
     plan = plan_attention(tree, network.embedding_VH.dtype, device)
-    scale = config.head_dim**-0.5
+    padding = (0,) * (padded(tree.fresh) - tree.fresh)
 
     def attend(q_MQD: Tensor, k_MKD: Tensor, v_MKD: Tensor) -> Tensor:
         before = stem[2 * len(pairs) : 2 * len(pairs) + 2]
-        pairs.append((k_MKD, v_MKD))
-        k_NKD, v_NKD = (torch.cat(both) for both in zip(before, pairs[-1], strict=True)) if stem else pairs[-1]
-        out: Tensor = TreeAttention.apply(q_MQD * scale, k_NKD, v_NKD, plan)
+        pairs.append((k_MKD[: tree.fresh], v_MKD[: tree.fresh]))
+        k_NKD, v_NKD = (torch.cat([*before[i : i + 1], new]) for i, new in enumerate((k_MKD, v_MKD)))
+        out: Tensor = TreeAttention.apply(q_MQD, k_NKD, v_NKD, plan)
         return out
 
-    rotation = rotary(torch.tensor(tree.positions_N[tree.stem :], device=device))
-    x_MH = F.embedding(torch.tensor(tree.ids_N[tree.stem :], device=device), network.embedding_VH)
+    rotation = rotary(torch.tensor(tree.positions_N[tree.stem :] + padding, device=device))
+    x_MH = F.embedding(torch.tensor(tree.ids_N[tree.stem :] + padding, device=device), network.embedding_VH)
     for layer in policy.layers():
         x_MH = apply_layer(x_MH, layer, config, rotation, attend)
     return x_MH
