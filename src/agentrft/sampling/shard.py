@@ -5,7 +5,7 @@
 Tokens that came from outside (a prompt, a tool's reply) ride along in the step's packed batch, a bounded number at a
 time, so that a long reply does not hold up the others.
 
-Shapes: B sampling rows, N packed tokens, H hidden size, V vocabulary.
+Shapes: B sampling rows, n packed tokens and N the same with padding, H hidden size, V vocabulary.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from agentrft.modeling.network import apply_layer
 from agentrft.modeling.prefix import common_prefix
-from agentrft.sampling.cache import BatchPlan, Root, SlotCache, SpanPlan, causal_attention
+from agentrft.sampling.cache import BatchPlan, Root, SlotCache, SpanPlan, causal_attention, padded
 from agentrft.sampling.draw import draw, restrict_top_p
 from agentrft.sampling.model import SamplerModel
 from agentrft.sampling.session import Draft, Slot
@@ -78,9 +78,9 @@ class Shard:
         if not ready:
             return
         plan, ids_N, sampling = self._plan(ready)
-        x_BH = self._forward(plan, ids_N)[: len(sampling)]
+        x_NH = self._forward(plan, ids_N)
         if sampling:
-            self._deliver(sampling, *self._draw(x_BH, sampling))
+            self._deliver(sampling, *self._draw(x_NH[: padded(len(sampling))], sampling))
 
     def _admit(self) -> None:
         free = [slot for slot in self.slots if slot.session is None]
@@ -206,15 +206,17 @@ class Shard:
         device = self.model.embedding_VH.device
         indices, positions, ids = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
         self.cache.reserve(int(positions.max()) + 1)
+        width = padded(len(rows))
         plan = BatchPlan(
             slots_B=indices[: len(sampling)],
-            row_slots_N=indices,
-            row_positions_N=positions,
+            row_slots_n=indices,
+            row_positions_n=positions,
+            rows=width,
             spans=tuple(plans),
             mask_S11X=self._mask(sampling),
         )
         self._advance(spans, sampling)
-        return plan, ids, sampling
+        return plan, F.pad(ids, (0, width - len(rows))), sampling
 
     def _advance(self, spans: list[tuple[Slot, list[int]]], sampling: list[Slot]) -> None:
         for slot, early in spans:
@@ -225,6 +227,7 @@ class Shard:
 
     def _mask(self, sampling: list[Slot]) -> Tensor:
         extent = max((slot.index for slot in sampling), default=-1) + 1
+        extent = min(padded(extent), len(self.slots)) if extent else 0
         lengths, rooted = [1] * extent, [False] * extent
         for slot in sampling:
             lengths[slot.index] = len(slot.known) - self._base(slot)
@@ -235,7 +238,8 @@ class Shard:
     def _forward(self, plan: BatchPlan, ids_N: Tensor) -> Tensor:
         model = self.model
         bases_S = torch.tensor([self._base(slot) for slot in self.slots], device=ids_N.device)
-        rotary = model.rotary(plan.row_positions_N + bases_S[plan.row_slots_N])
+        positions_n = plan.row_positions_n + bases_S[plan.row_slots_n]
+        rotary = model.rotary(F.pad(positions_n, (0, plan.rows - len(positions_n))))
         x_NH = F.embedding(ids_N, model.embedding_VH)
         for index, layer in enumerate(model.layers):
 
@@ -245,10 +249,10 @@ class Shard:
             x_NH = apply_layer(x_NH, layer, model.config, rotary, attend)
         return x_NH
 
-    def _draw(self, x_BH: Tensor, sampling: list[Slot]) -> tuple[list[int], list[float]]:
+    def _draw(self, x_NH: Tensor, sampling: list[Slot]) -> tuple[list[int], list[float]]:
         drafts = [slot.draft for slot in sampling if slot.draft is not None]
         settings = [draft.request.sampling for draft in drafts]
-        logits_BV = self.model.logits(x_BH)
+        logits_BV = self.model.logits(x_NH)[: len(sampling)]
         greedy_B = torch.tensor([s.temperature == 0.0 for s in settings], device=logits_BV.device)
         if any(s.temperature not in (0.0, 1.0) for s in settings):
             logits_BV /= torch.tensor([s.temperature or 1.0 for s in settings], device=logits_BV.device)[:, None]

@@ -3,8 +3,8 @@
 All tokens meet a block together, so that each part of the output layer is laid out for the product once. The backward
 pass computes them anew.
 
-Shapes: A action tokens, padded to a multiple of ROWS (attention.py says why), H hidden size, V vocabulary, W tokens of a
-block.
+Shapes: A action tokens, padded to a multiple of ROWS (attention.py says why), H hidden size, V vocabulary, W tokens
+of a block.
 """
 
 from collections.abc import Iterator
