@@ -36,8 +36,9 @@ def tuned_row(base: Path, own: Path) -> ModelRow:
 
 async def test_a_base_is_loaded_once(loader: ModelLoader, folder: Path) -> None:
     one, two = await loader.load(base_row(folder)), await loader.load(base_row(folder))
-    assert one.base is two.base
-    assert one.base.embedding_VH.dtype == torch.bfloat16
+    assert loader.weights(one) is loader.weights(two)
+    assert one.shapes.embedding_VH.is_meta
+    assert loader.weights(one).embedding_VH.dtype == torch.bfloat16
     assert one.adapters is None
     assert one.chat.open([Message(role="user", content="Hi")], [])
 
@@ -45,11 +46,11 @@ async def test_a_base_is_loaded_once(loader: ModelLoader, folder: Path) -> None:
 async def test_a_fine_tuned_adapter_comes_with_its_base(loader: ModelLoader, folder: Path, tmp_path: Path) -> None:
     loaded = await loader.load(base_row(folder))
     lora = LoraConfig(rank=2, alpha=4.0)
-    save_adapters(new_adapters(loaded.base, lora, 3), loaded.base.config, tmp_path / "own")
+    save_adapters(new_adapters(loaded.shapes, lora, 3), loaded.shapes.config, tmp_path / "own")
     tuned = await loader.load(tuned_row(folder, tmp_path / "own"))
     assert tuned.adapters is not None
     assert tuned.adapters.lora == lora
-    assert tuned.base is loaded.base
+    assert loader.weights(tuned) is loader.weights(loaded)
     assert tuned.folder == folder
 
 
@@ -57,7 +58,7 @@ async def test_fine_tuned_weights_are_a_base_of_their_own(loader: ModelLoader, f
     shutil.copytree(folder, tmp_path / "own")
     tuned = await loader.load(tuned_row(folder, tmp_path / "own"))
     assert tuned.adapters is None
-    assert tuned.base is not (await loader.load(base_row(folder))).base
+    assert loader.weights(tuned) is not loader.weights(await loader.load(base_row(folder)))
 
 
 async def test_a_model_whose_files_are_gone_is_a_reason_to_fail(loader: ModelLoader, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ async def test_a_job_starts_from_new_adapters_those_it_has_or_all_weights(
     assert isinstance(fresh, LoraPolicy)
     assert fresh.adapters.lora.rank == 2
     assert isinstance(loader.start_policy(loaded, None, seed=1), FullPolicy)
-    save_adapters(fresh.adapters, loaded.base.config, tmp_path / "own")
+    save_adapters(fresh.adapters, loaded.shapes.config, tmp_path / "own")
     tuned = await loader.load(tuned_row(folder, tmp_path / "own"))
     again = loader.start_policy(tuned, LoraConfig(rank=2, alpha=2.0), seed=2)
     assert isinstance(again, LoraPolicy)

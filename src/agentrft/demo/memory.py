@@ -1,7 +1,12 @@
-"""How much memory the demo takes in all its processes together, sampled from /proc while it runs."""
+"""How much memory the demo takes in all its processes together, sampled from /proc while it runs.
+
+What processes share (libraries, a model's file) counts once: a page that three processes have mapped counts for a third
+in each, which Linux calls their proportional set sizes.
+"""
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,13 +15,15 @@ PROC = Path("/proc")
 
 
 class MemorySampler:
-    """Records the highest sum of resident memory of this process and all below it. Shared pages count once for each.
+    """Records the highest memory of this process and all below it.
 
-    Where /proc is missing (not Linux), `peak_bytes` stays None.
+    Shares are slow to find out, so they are looked up only when the sum of resident sets is a new high. Where /proc is
+    missing (not Linux), `peak_bytes` stays None.
     """
 
     def __init__(self, *, interval_s: float = 1.0) -> None:
         self.peak_bytes: int | None = None
+        self._resident_bytes = 0
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory sampler", daemon=True)
@@ -35,13 +42,25 @@ class MemorySampler:
 
     def _watch(self) -> None:
         while True:
-            self.peak_bytes = max(self.peak_bytes or 0, resident_bytes(os.getpid()))
+            self._look()
             if self._stop.wait(self._interval_s):
                 return
 
+    def _look(self) -> None:
+        family = descendants(os.getpid())
+        resident_bytes = sum(_resident_pages(pid) for pid in family) * os.sysconf("SC_PAGE_SIZE")
+        if resident_bytes > self._resident_bytes:
+            self._resident_bytes = resident_bytes
+            self.peak_bytes = max(self.peak_bytes or 0, proportional_bytes(family))
 
-def resident_bytes(root: int) -> int:
-    """Resident memory of a process and all its descendants, in bytes."""
+
+def proportional_bytes(processes: Iterable[int]) -> int:
+    """Memory of several processes, shared pages counted once."""
+    return sum(map(_proportional_bytes, processes))
+
+
+def descendants(root: int) -> set[int]:
+    """A process and all below it."""
     parents = _parents()
     wanted = {root}
     grown = True
@@ -49,8 +68,7 @@ def resident_bytes(root: int) -> int:
         children = {pid for pid, parent in parents.items() if parent in wanted} - wanted
         wanted |= children
         grown = bool(children)
-    page_bytes = os.sysconf("SC_PAGE_SIZE")
-    return sum(_resident_pages(pid) for pid in wanted) * page_bytes
+    return wanted
 
 
 def _parents() -> dict[int, int]:
@@ -69,6 +87,11 @@ def _parents() -> dict[int, int]:
 def _resident_pages(pid: int) -> int:
     fields = _read(PROC / str(pid) / "statm").split()
     return int(fields[1]) if len(fields) > 1 else 0
+
+
+def _proportional_bytes(pid: int) -> int:
+    lines = _read(PROC / str(pid) / "smaps_rollup").splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def _read(path: Path) -> str:

@@ -8,7 +8,7 @@ class Recipe:
     """A short cold start on demonstrations, then reinforcement. Steps are optimizer updates."""
 
     base_model: str = "SmolLM2-135M-Instruct"
-    demonstrations: int = 240
+    demonstrations: int = 200
     cold_start_learning_rate: float = 1e-3
     cold_start_batch_size: int = 8
     cold_start_epochs: int = 1
@@ -23,7 +23,7 @@ class Recipe:
     penalty_weight: float = 0.2
     penalty_scale_by_pass_rate: bool = False
     max_episode_steps: int = 6
-    max_turn_tokens: int = 64
+    max_turn_tokens: int = 48
     max_context_tokens: int = 1536
     max_refills: int = 2  # further draws of questions to replace those whose attempts all score the same
     lora_rank: int = 32  # of both jobs

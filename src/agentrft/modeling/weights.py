@@ -42,18 +42,18 @@ class BaseWeights:
     norm_H: Tensor
 
 
-def load_weights(folder: Path, dtype: torch.dtype = torch.bfloat16) -> BaseWeights:
-    """Read all *.safetensors of a folder in Hugging Face's format.
+def load_weights(folder: Path, dtype: torch.dtype = torch.bfloat16, *, device: str = "cpu") -> BaseWeights:
+    """Read all *.safetensors of a folder in Hugging Face's format. On the device "meta" only their shapes are read.
 
     Raises:
         JobFailed: a tensor that the model's family needs is missing.
     """
-    return load_tensors(folder, ModelConfig.from_folder(folder), dtype)
+    return load_tensors(folder, ModelConfig.from_folder(folder), dtype, device=device)
 
 
-def load_tensors(folder: Path, config: ModelConfig, dtype: torch.dtype) -> BaseWeights:
+def load_tensors(folder: Path, config: ModelConfig, dtype: torch.dtype, *, device: str = "cpu") -> BaseWeights:
     """As `load_weights`, for a folder without a config.json."""
-    tensors = _read_tensors(folder, dtype)
+    tensors = _read_tensors(folder, dtype, device)
     try:
         embedding_VH = tensors["model.embed_tokens.weight"]
         head_VH = embedding_VH if config.tied_head else tensors["lm_head.weight"]
@@ -64,11 +64,15 @@ def load_tensors(folder: Path, config: ModelConfig, dtype: torch.dtype) -> BaseW
     return BaseWeights(config=config, layers=layers, embedding_VH=embedding_VH, head_VH=head_VH, norm_H=norm_H)
 
 
-def _read_tensors(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+def _read_tensors(folder: Path, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(str(file), framework="pt") as opened:
-            tensors.update({name: opened.get_tensor(name).to(dtype) for name in opened.keys()})  # noqa: SIM118
+            for name in opened.keys():  # noqa: SIM118  it is no mapping
+                if device == "meta":
+                    tensors[name] = torch.empty(opened.get_slice(name).get_shape(), dtype=dtype, device=device)
+                else:
+                    tensors[name] = opened.get_tensor(name).to(dtype).to(device)
     return tensors
 
 

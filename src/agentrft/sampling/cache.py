@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agentrft.modeling.config import ModelConfig
+from agentrft.sampling.model import SamplerModel
 
 GROW_TOKENS = 64
 SPAN_TOKENS = 32  # spans attend in multiples of this
@@ -64,48 +64,46 @@ class BatchPlan:
 class SlotCache:
     """Storage for the sessions of one shard. Not thread-safe: its shard is its only user."""
 
-    def __init__(self, config: ModelConfig, slots: int, *, dtype: torch.dtype, device: torch.device) -> None:
-        self._config = config
-        self._dtype = dtype
-        self._device = device
+    def __init__(self, slots: int) -> None:
         self.slots = slots
         self.capacity = 0
-        self.keys_SKTD: list[Tensor] = []
-        self.values_SKDT: list[Tensor] = []
+        self.keys_LSKTD = torch.empty(0)
+        self.values_LSKDT = torch.empty(0)
         self.root: Root | None = None
-        self._scale = config.head_dim**-0.5
-        self._ratio = config.heads // config.kv_heads
+        self._usual = 0  # capacity when last cleared: the next sessions will need as much
 
-    def reserve(self, length: int) -> None:
-        """Make room for `length` own tokens per slot; what is stored stays."""
+    def reserve(self, length: int, *, like: SamplerModel) -> None:
+        """Make room for `length` own tokens per slot; what is stored stays.
+
+        All layers are one piece of memory, large enough to go back to the system when it is outgrown.
+        """
         if length <= self.capacity:
             return
-        capacity = -(-length // GROW_TOKENS) * GROW_TOKENS
-        c = self._config
-        for layer in range(c.layers):
-            keys = torch.empty(self.slots, c.kv_heads, capacity, c.head_dim, dtype=self._dtype, device=self._device)
-            values = torch.empty(self.slots, c.kv_heads, c.head_dim, capacity, dtype=self._dtype, device=self._device)
-            keys[:, :, self.capacity :] = 0.0  # masked, but a NaN would pass through
-            values[..., self.capacity :] = 0.0
-            if self.capacity:
-                keys[:, :, : self.capacity] = self.keys_SKTD[layer]
-                values[..., : self.capacity] = self.values_SKDT[layer]
-                self.keys_SKTD[layer], self.values_SKDT[layer] = keys, values
-            else:
-                self.keys_SKTD.append(keys)
-                self.values_SKDT.append(values)
-        self.capacity = capacity
+        old, new = self.capacity, max(-(-length // GROW_TOKENS) * GROW_TOKENS, self._usual)
+        c, start = like.config, like.embedding_VH
+        keys_LSKTD = start.new_empty(c.layers, self.slots, c.kv_heads, new, c.head_dim)
+        keys_LSKTD[..., old:, :] = 0.0  # masked, but a NaN would pass through
+        if old:
+            keys_LSKTD[..., :old, :] = self.keys_LSKTD
+        self.keys_LSKTD = keys_LSKTD
+        values_LSKDT = start.new_empty(c.layers, self.slots, c.kv_heads, c.head_dim, new)
+        values_LSKDT[..., old:] = 0.0
+        if old:
+            values_LSKDT[..., :old] = self.values_LSKDT
+        self.values_LSKDT = values_LSKDT
+        self.capacity = new
 
     def clear(self) -> None:
         """Forget every slot and give the memory back. The root stays."""
-        self.capacity = 0
-        self.keys_SKTD, self.values_SKDT = [], []
+        self._usual, self.capacity = self.capacity or self._usual, 0
+        self.keys_LSKTD, self.values_LSKDT = torch.empty(0), torch.empty(0)
 
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
         """Own positions [start, stop) of one slot to another."""
-        for keys, values in zip(self.keys_SKTD, self.values_SKDT, strict=True):
-            keys[target, :, start:stop] = keys[source, :, start:stop]
-            values[target, :, :, start:stop] = values[source, :, :, start:stop]
+        if not self.capacity:
+            return
+        self.keys_LSKTD[:, target, :, start:stop] = self.keys_LSKTD[:, source, :, start:stop]
+        self.values_LSKDT[:, target, :, :, start:stop] = self.values_LSKDT[:, source, :, :, start:stop]
 
     def mask(self, lengths_S: Tensor, rooted_S: Tensor) -> Tensor:
         """0 where a slot may look, -inf elsewhere: [S, 1, 1, P + T].
@@ -113,17 +111,17 @@ class SlotCache:
         `lengths_S` counts the own tokens visible to each slot of the range, at least 1; `rooted_S` says whether it
         stands on the root.
         """
-        hidden = torch.arange(self.capacity, device=self._device)[None] >= lengths_S[:, None]
+        hidden = torch.arange(self.capacity, device=self.keys_LSKTD.device)[None] >= lengths_S[:, None]
         if self.root is not None:
             prefix = (~rooted_S)[:, None].expand(-1, len(self.root.ids))
             hidden = torch.cat([prefix, hidden], dim=1)
-        mask = torch.zeros(hidden.shape, dtype=self._dtype, device=self._device)
+        mask = torch.zeros(hidden.shape, dtype=self.keys_LSKTD.dtype, device=self.keys_LSKTD.device)
         return mask.masked_fill_(hidden, float("-inf"))[:, None, None]
 
     def attend(self, layer: int, plan: BatchPlan, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
         """Write the rows' keys and values, then let each row attend to its root and its own past: [N, Q*D]."""
-        keys, values, given = self.keys_SKTD[layer], self.values_SKDT[layer], len(plan.row_slots_n)
-        keys[plan.row_slots_n, :, plan.row_positions_n] = k_NKD[:given] * self._scale
+        keys, values, given = self.keys_LSKTD[layer], self.values_LSKDT[layer], len(plan.row_slots_n)
+        keys[plan.row_slots_n, :, plan.row_positions_n] = k_NKD[:given] * k_NKD.shape[2] ** -0.5
         values[plan.row_slots_n, :, :, plan.row_positions_n] = v_NKD[:given]
         batch = plan.slots_B.shape[0]
         parts = [self._attend_last(layer, plan, q_NQD[:batch])] if batch else []
@@ -134,11 +132,11 @@ class SlotCache:
 
     def _attend_last(self, layer: int, plan: BatchPlan, q_BQD: Tensor) -> Tensor:
         """The newest token of each sampling slot, all at once."""
-        extent, heads, ratio, size = plan.mask_S11X.shape[0], self._config.kv_heads, self._ratio, self._config.head_dim
+        extent, heads, ratio, size = plan.mask_S11X.shape[0], *self._sizes(q_BQD)
         dense = extent == q_BQD.shape[0]
         q_SQD = q_BQD if dense else q_BQD.new_zeros(extent, *q_BQD.shape[1:]).index_copy_(0, plan.slots_B, q_BQD)
         q_SKRD = q_SQD.view(extent, heads, ratio, size)
-        own_XTD = self.keys_SKTD[layer][:extent].view(extent * heads, self.capacity, size)
+        own_XTD = self.keys_LSKTD[layer][:extent].view(extent * heads, self.capacity, size)
         scores = torch.bmm(own_XTD, q_SKRD.view(extent * heads, ratio, size).transpose(1, 2)).transpose(1, 2)
         scores = scores.view(extent, heads, ratio, self.capacity)
         root = self.root
@@ -149,7 +147,7 @@ class SlotCache:
         weights = torch.softmax(scores + plan.mask_S11X, dim=-1)
         prefix = weights.shape[-1] - self.capacity
         own_XRT = weights[..., prefix:].reshape(extent * heads, ratio, self.capacity)
-        values_XDT = self.values_SKDT[layer][:extent].view(extent * heads, size, self.capacity)
+        values_XDT = self.values_LSKDT[layer][:extent].view(extent * heads, size, self.capacity)
         out = torch.bmm(values_XDT, own_XRT.transpose(1, 2)).transpose(1, 2).reshape(extent, heads, ratio, size)
         if root is not None:
             w_KXP = weights[..., :prefix].transpose(0, 1).reshape(heads, extent * ratio, prefix)
@@ -157,23 +155,28 @@ class SlotCache:
         out_SX = out.reshape(extent, heads * ratio * size)
         return out_SX if dense else out_SX[plan.slots_B]
 
+    def _sizes(self, q_NQD: Tensor) -> tuple[int, int, int]:
+        """K, R and D."""
+        heads = self.keys_LSKTD.shape[2]
+        return heads, q_NQD.shape[1] // heads, q_NQD.shape[2]
+
     def _attend_span(self, layer: int, span: SpanPlan, q_CQD: Tensor) -> Tensor:
         """Several tokens of one slot, causal among themselves."""
-        heads, ratio, size = self._config.kv_heads, self._ratio, self._config.head_dim
+        heads, ratio, size = self._sizes(q_CQD)
         stop = -(-(span.start + span.length) // GROW_TOKENS) * GROW_TOKENS  # what is behind the span is masked
         length = -(-span.length // SPAN_TOKENS) * SPAN_TOKENS
         q_CQD = F.pad(q_CQD, (0, 0, 0, 0, 0, length - span.length))
         q_KXD = q_CQD.view(length, heads, ratio, size).transpose(0, 1).reshape(heads, length * ratio, size)
-        scores = torch.bmm(q_KXD, self.keys_SKTD[layer][span.slot, :, :stop].transpose(1, 2)).float()
+        scores = torch.bmm(q_KXD, self.keys_LSKTD[layer][span.slot, :, :stop].transpose(1, 2)).float()
         scores = scores.view(heads, length, ratio, stop)
-        late = torch.ones(length, stop, dtype=torch.bool, device=self._device).triu_(span.start + 1)
+        late = torch.ones(length, stop, dtype=torch.bool, device=self.keys_LSKTD.device).triu_(span.start + 1)
         scores = scores.masked_fill(late[:, None], float("-inf")).view(heads, length * ratio, stop)
         root = self.root if span.rooted else None
         if root is not None:
             scores = torch.cat([torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2)).float(), scores], dim=-1)
-        weights = torch.softmax(scores, dim=-1).to(self._dtype)
+        weights = torch.softmax(scores, dim=-1).to(q_CQD.dtype)
         prefix = weights.shape[-1] - stop
-        out = torch.bmm(weights[..., prefix:], self.values_SKDT[layer][span.slot, :, :, :stop].transpose(1, 2))
+        out = torch.bmm(weights[..., prefix:], self.values_LSKDT[layer][span.slot, :, :, :stop].transpose(1, 2))
         if root is not None:
             out = out + torch.bmm(weights[..., :prefix], root.values_KPD[layer])
         return out.view(heads, length, ratio, size).transpose(0, 1).reshape(length, -1)[: span.length]

@@ -29,21 +29,31 @@ ROOT_TOKENS = 32  # a shorter common beginning is not worth a root
 class Shard:
     """Slots, their cache and the queue for them. Used by one thread only."""
 
-    def __init__(self, model: SamplerModel, slots: int) -> None:
-        self.model = model
+    def __init__(self, model: SamplerModel | None, slots: int) -> None:
+        self._model = model
         self.slots = [Slot(index=index) for index in range(slots)]
-        self.cache = SlotCache(model.config, slots, dtype=model.dtype, device=model.embedding_VH.device)
+        self.cache = SlotCache(slots)
         self.queue: deque[Draft] = deque()
         self._by_session: dict[str, Slot] = {}
         self._root_version = -1
 
     @property
+    def model(self) -> SamplerModel:
+        """The weights to sample from."""
+        if self._model is None:
+            raise RuntimeError("a shard was asked to sample before weights were loaded")
+        return self._model
+
+    @property
     def busy(self) -> bool:
         return bool(self.queue) or any(slot.draft for slot in self.slots)
 
-    def load(self, model: SamplerModel) -> None:
-        """Sample from other weights from the next step on. Live sessions keep what they have computed."""
-        self.model = model
+    def load(self, model: SamplerModel | None) -> None:
+        """Sample from other weights from the next step on. Live sessions keep what they have computed.
+
+        None lets the weights go, while nothing is sampled.
+        """
+        self._model = model
 
     def submit(self, draft: Draft) -> None:
         """Begin a turn, at once if its session holds a slot, else when one is free."""
@@ -205,7 +215,7 @@ class Shard:
             rows += [(slot.index, start + i, token) for i, token in enumerate(early)]
         device = self.model.embedding_VH.device
         indices, positions, ids = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
-        self.cache.reserve(int(positions.max()) + 1)
+        self.cache.reserve(int(positions.max()) + 1, like=self.model)
         width = padded(len(rows))
         plan = BatchPlan(
             slots_B=indices[: len(sampling)],

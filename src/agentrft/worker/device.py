@@ -11,7 +11,11 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # our own threads share the cores; OpenMP's would fight them
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "4194304",  # fixed: the heap does not fragment under big buffers of changing sizes
+    # Freed memory is kept for the next buffer: a fresh page costs more than the operation that writes to it.
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",  # prepared products: about a megabyte each
     "TOKENIZERS_PARALLELISM": "false",
 }
 

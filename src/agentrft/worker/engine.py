@@ -9,6 +9,7 @@ from pathlib import Path
 from agentrft.domain.job import Job
 from agentrft.domain.training import Weights
 from agentrft.modeling.folders import read_weights
+from agentrft.modeling.weights import BaseWeights
 from agentrft.sampling.embedded import EmbeddedSampler
 from agentrft.sampling.model import SamplerModel, build_model
 from agentrft.sampling.thread import ThreadShard
@@ -33,7 +34,7 @@ async def open_engine(job: Job, loaded: LoadedModel, loader: ModelLoader, folder
     """Start what the job needs; all of it is stopped at the end."""
     policy = loader.start_policy(loaded, job.lora, job.seed)
     if isinstance(policy, FullPolicy):
-        engine = _in_process(policy, loaded, folder)
+        engine = _in_process(policy, loaded, await asyncio.to_thread(loader.weights, loaded), folder)
         try:
             yield engine
         finally:
@@ -52,12 +53,12 @@ async def open_engine(job: Job, loaded: LoadedModel, loader: ModelLoader, folder
         trainer.discard_published()
 
 
-def _in_process(policy: FullPolicy, loaded: LoadedModel, folder: Path) -> Engine:
+def _in_process(policy: FullPolicy, loaded: LoadedModel, start: BaseWeights, folder: Path) -> Engine:
     def read(weights: Weights) -> SamplerModel:
-        base, adapters = read_weights(Path(weights.location), loaded.base)
+        base, adapters = read_weights(Path(weights.location), start)
         return build_model(base, adapters, weights.version)
 
-    first = build_model(loaded.base, loaded.adapters, 0)
+    first = build_model(start, loaded.adapters, 0)
     sampler = EmbeddedSampler([ThreadShard(first, read, MAX_SESSIONS)])
     return Engine(trainer=_trainer(policy, LocalPasses(policy, cores()), loaded, folder), sampler=sampler)
 

@@ -21,13 +21,13 @@ from agentrft.training.policy import FullPolicy, LoraPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model's parts. `adapters` is None for a base model or full weights."""
+    """A model's parts, all but the base's weights: `ModelLoader.weights` reads those when they are needed."""
 
-    base: BaseWeights
-    adapters: Adapters | None
+    shapes: BaseWeights  # of the base: tensors without content
+    adapters: Adapters | None  # None for a base model or full weights
     chat: ChatFormat
     folder: Path  # of the base: config and tokenizer
-    weights_folder: Path  # what `base` was loaded from
+    weights_folder: Path  # of the base's weights
 
 
 class ModelLoader:
@@ -39,7 +39,7 @@ class ModelLoader:
         self._lock = asyncio.Lock()
 
     async def load(self, model: ModelRow) -> LoadedModel:
-        """Everything that is needed to sample from `model`.
+        """The parts of `model`.
 
         Raises:
             JobFailed: its files are missing or of a kind that cannot be run.
@@ -47,16 +47,26 @@ class ModelLoader:
         async with self._lock:
             return await asyncio.to_thread(self._load, model)
 
+    def weights(self, loaded: LoadedModel) -> BaseWeights:
+        """The base's weights; read once, however many models stand on them. Blocks."""
+        folder = loaded.weights_folder
+        if folder not in self._bases:
+            self._bases[folder] = load_weights(folder, torch.bfloat16)
+        return self._bases[folder]
+
     def start_policy(self, loaded: LoadedModel, lora: LoraConfig | None, seed: int) -> LoraPolicy | FullPolicy:
         """What a job trains from `loaded`: a new adapter, the adapter it has, or all weights.
+
+        An adapter comes without the content of its base: whoever runs its passes reads that.
 
         Raises:
             JobFailed: the model has an adapter of another shape than the job wants.
         """
         if lora is None:
-            return FullPolicy(loaded.base if loaded.adapters is None else merge(loaded.base, loaded.adapters))
+            base = self.weights(loaded)
+            return FullPolicy(base if loaded.adapters is None else merge(base, loaded.adapters))
         if loaded.adapters is None:
-            return LoraPolicy(loaded.base, new_adapters(loaded.base, lora, seed))
+            return LoraPolicy(loaded.shapes, new_adapters(loaded.shapes, lora, seed))
         if loaded.adapters.lora != lora:
             had = loaded.adapters.lora.rank
             raise JobFailed(
@@ -65,24 +75,19 @@ class ModelLoader:
                 code="invalid_value",
                 param="model",
             )
-        return LoraPolicy(loaded.base, loaded.adapters)
+        return LoraPolicy(loaded.shapes, loaded.adapters)
 
     def _load(self, model: ModelRow) -> LoadedModel:
         base_folder = self._folder(model.base_source)
         chat = _chat(base_folder)
         own = self._folder(model.source) if model.fine_tuned else base_folder
         if model.fine_tuned and (own / "adapter_config.json").is_file():
-            base = self._base(base_folder)
-            adapters = load_adapters(own, base.config)
-            return LoadedModel(base=base, adapters=adapters, chat=chat, folder=base_folder, weights_folder=base_folder)
-        return LoadedModel(base=self._base(own), adapters=None, chat=chat, folder=base_folder, weights_folder=own)
-
-    def _base(self, folder: Path) -> BaseWeights:
-        if folder not in self._bases:
-            if not (folder / "config.json").is_file():
-                raise JobFailed(f"The model's files are gone from {folder.name!r}.", code="model_not_available")
-            self._bases[folder] = load_weights(folder, torch.bfloat16)
-        return self._bases[folder]
+            shapes = _shapes(base_folder)
+            adapters = load_adapters(own, shapes.config)
+            return LoadedModel(
+                shapes=shapes, adapters=adapters, chat=chat, folder=base_folder, weights_folder=base_folder
+            )
+        return LoadedModel(shapes=_shapes(own), adapters=None, chat=chat, folder=base_folder, weights_folder=own)
 
     def _folder(self, source: str) -> Path:
         kind, _, name = source.partition(":")
@@ -90,6 +95,12 @@ class ModelLoader:
             gguf = find_package_gguf(name)
             return convert_gguf(gguf, self._cache_dir / gguf.stem)
         return Path(name)
+
+
+def _shapes(folder: Path) -> BaseWeights:
+    if not (folder / "config.json").is_file():
+        raise JobFailed(f"The model's files are gone from {folder.name!r}.", code="model_not_available")
+    return load_weights(folder, torch.bfloat16, device="meta")
 
 
 def _chat(folder: Path) -> ChatFormat:

@@ -231,10 +231,11 @@ class _Child:
         self._pipe = pipe
         self._base = load_weights(plan.base_folder)
         self._policy: LoraPolicy | None = None
-        self._unread: Weights | None = None  # loaded, but not yet laid out for sampling
+        self._unread: int | None = None  # version of the policy, while it is not laid out for sampling
+        self._version = -1
         self._trained = False  # since the last turn was sampled
         self._stop = threading.Event()
-        self.runner = ShardRunner(Shard(build_model(self._base, None, -1), plan.slots))
+        self.runner = ShardRunner(Shard(None, plan.slots))
 
     def read(self) -> None:
         """Messages to commands, until the parent is gone."""
@@ -257,7 +258,7 @@ class _Child:
             release_memory()  # activations make room for keys and values
             self._trained = False
         if self._unread is not None and self._policy is not None:
-            self.runner.shard.load(build_model(self._policy.merged_weights(), None, self._unread.version))
+            self.runner.shard.load(build_model(self._policy.merged_weights(), None, self._unread))
             self._unread = None
 
         def deliver(completion: Completion) -> None:
@@ -274,13 +275,16 @@ class _Child:
     def _load(self, number: int, weights: Weights) -> None:
         base, adapters = read_weights(Path(weights.location), self._base)
         self._policy = LoraPolicy(base, adapters or new_adapters(base, LoraConfig(rank=1), 0))
-        self._unread = weights
+        self._unread = self._version = weights.version
         self._pipe.send(("answer", number, None))
 
     def _backward(self, number: int, trees: Sequence[Tree], settings: UpdateSettings, totals: BatchTotals) -> None:
         self._stop.clear()
         if self._policy is None:
             raise RuntimeError("gradients were asked for before weights were loaded")
+        if not self.runner.shard.busy:
+            self.runner.shard.load(None)  # laid out for sampling they are of no use now
+            self._unread = self._version
         passes = LocalPasses(self._policy)
         try:
             done = passes.run(trees, settings, totals, weights=_never, stop=self._stop)

@@ -62,7 +62,7 @@ async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
     facts = Facts(
         training_rows=await asyncio.to_thread(_count_rows, claim.training_path),
         validation_rows=await asyncio.to_thread(_count_rows, claim.validation_path) if claim.validation_path else 0,
-        max_context_tokens=loaded.base.config.max_positions,
+        max_context_tokens=loaded.shapes.config.max_positions,
         model_lora=loaded.adapters.lora if loaded.adapters else None,
     )
     job = settle(claim, facts)

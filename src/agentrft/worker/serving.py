@@ -103,11 +103,11 @@ class Serving:
 
     async def _start(self, model: ModelRow) -> _Served:
         loaded = await self._loader.load(model)
-        built = await asyncio.to_thread(build_model, loaded.base, loaded.adapters, 0)
+        built = await asyncio.to_thread(lambda: build_model(self._loader.weights(loaded), loaded.adapters, 0))
         closing = AsyncExitStack()
         sampler = EmbeddedSampler([ThreadShard(built, lambda weights: built, MAX_SESSIONS)])
         await closing.enter_async_context(sampler)
-        limit = loaded.base.config.max_positions
+        limit = loaded.shapes.config.max_positions
         return _Served(sampler=sampler, chat=loaded.chat, context_tokens=limit, closing=closing)
 
 
