@@ -34,6 +34,8 @@ class SampleRequest:
     stop_ids: frozenset[int]
     sampling: Sampling
     seed: int
+    stop_sequences: tuple[tuple[int, ...], ...] = ()  # a completion also ends with one of these
+    deadline_s: float | None = None  # from now; what was sampled by then is the completion
 
 
 class Sampler(Protocol):

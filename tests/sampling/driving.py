@@ -49,6 +49,8 @@ class Driver:
         seed: int = 0,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        stop_sequences: Sequence[tuple[int, ...]] = (),
+        deadline_s: float | None = None,
     ) -> Turn:
         request = SampleRequest(
             session=session,
@@ -57,6 +59,8 @@ class Driver:
             stop_ids=frozenset(stop),
             sampling=Sampling(temperature=temperature, top_p=top_p),
             seed=seed,
+            stop_sequences=tuple(stop_sequences),
+            deadline_s=deadline_s,
         )
         turn = Turn(request=request)
         turn.draft = Draft(

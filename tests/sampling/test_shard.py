@@ -308,3 +308,30 @@ def test_whatever_the_order_of_events_the_log_probabilities_are_right(
     assert len(finished) > 20
     for turn in finished:
         check(theirs, turn)
+
+
+def test_a_turn_ends_with_a_stop_sequence(driver: Driver) -> None:
+    whole = driver.ask("whole", some_ids(9), max_tokens=12, seed=5)
+    driver.run()
+    pair = whole.done.ids[4:6]
+    cut = driver.ask("cut", some_ids(9), max_tokens=12, seed=5, stop_sequences=[pair, (10**6,)])
+    driver.run()
+    assert cut.done.finish is FinishReason.STOP
+    assert cut.done.ids == whole.done.ids[: 1 + next(i for i in range(1, 12) if whole.done.ids[i - 1 : i + 1] == pair)]
+
+
+def test_a_deadline_delivers_what_was_sampled_and_frees_the_place(model: SamplerModel) -> None:
+    driver = Driver(Shard(model, slots=1))
+    live = driver.ask("live", some_ids(9), max_tokens=1000, deadline_s=0.0)
+    waiting = driver.ask("waiting", some_ids(7), max_tokens=1000, deadline_s=0.0)
+    assert live.draft is not None
+    driver.shard.step()
+    assert (live.done.finish, live.done.ids) == (FinishReason.DEADLINE, ())
+    assert waiting.done.finish is FinishReason.DEADLINE
+    again = driver.ask("again", some_ids(9), max_tokens=1000, deadline_s=1000.0)
+    driver.run(steps=5)
+    assert again.draft is not None
+    again.draft.begun -= 1000.0
+    driver.run()
+    assert again.done.finish is FinishReason.DEADLINE
+    assert len(again.done.ids) == 5

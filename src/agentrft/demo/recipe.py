@@ -8,7 +8,7 @@ class Recipe:
     """A short cold start on demonstrations, then reinforcement. Steps are optimizer updates."""
 
     base_model: str = "SmolLM2-135M-Instruct"
-    demonstrations: int = 200
+    demonstrations: int = 240
     cold_start_learning_rate: float = 1e-3
     cold_start_batch_size: int = 8
     cold_start_epochs: int = 1

@@ -140,7 +140,7 @@ class _Rollout:
 
     def _ending(self, completion: Completion, *, room: int) -> StopReason | None:
         """Why the episode ends with this completion, if it does."""
-        if completion.finish is FinishReason.LENGTH and not self._closed(completion):
+        if completion.finish is not FinishReason.STOP and not self._closed(completion):
             return StopReason.CONTEXT if room < self.agent.sampling.max_turn_tokens else StopReason.MAX_TOKENS
         if not self._message.tool_calls:
             return StopReason.ANSWER

@@ -1,6 +1,7 @@
 """What a shard knows of one session (an episode, or one request of a client) and of the turn it is sampling."""
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,15 +19,23 @@ class Draft:
     logps: list[float] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
     source: random.Random = field(default_factory=random.Random)
+    begun: float = field(default_factory=time.monotonic)
 
     def append(self, token: int, logp: float, version: int) -> FinishReason | None:
         """Add a token; says whether the turn is over."""
         self.ids.append(token)
         self.logps.append(logp)
         self.versions.append(version)
-        if token in self.request.stop_ids:
+        if token in self.request.stop_ids or any(self._ends_with(ids) for ids in self.request.stop_sequences):
             return FinishReason.STOP
         return FinishReason.LENGTH if len(self.ids) >= self.request.max_tokens else None
+
+    def is_late(self, now: float) -> bool:
+        """The deadline has passed; `now` as time.monotonic gives it."""
+        return self.request.deadline_s is not None and now >= self.begun + self.request.deadline_s
+
+    def _ends_with(self, stop: tuple[int, ...]) -> bool:
+        return tuple(self.ids[-len(stop) :]) == stop
 
     def finish(self, reason: FinishReason) -> None:
         self.deliver(

@@ -8,12 +8,14 @@ time, so that a long reply does not hold up the others.
 Shapes: B sampling rows, n packed tokens and N the same with padding, H hidden size, V vocabulary.
 """
 
+import time
 from collections import deque
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from agentrft.domain.episode import FinishReason
 from agentrft.modeling.network import apply_layer
 from agentrft.modeling.prefix import common_prefix
 from agentrft.sampling.cache import BatchPlan, Root, SlotCache, SpanPlan, causal_attention, padded
@@ -82,6 +84,7 @@ class Shard:
     @torch.inference_mode()
     def step(self) -> None:
         """Advance every session that can go on by one token."""
+        self._end_late()
         self._admit()
         self._compact()
         ready = self._share([slot for slot in self.slots if slot.draft])
@@ -91,6 +94,14 @@ class Shard:
         x_NH = self._forward(plan, ids_N)
         if sampling:
             self._deliver(sampling, *self._draw(x_NH[: padded(len(sampling))], sampling))
+
+    def _end_late(self) -> None:
+        """Deliver what has been sampled for turns whose deadline has passed, those still waiting for a slot too."""
+        now = time.monotonic()
+        live = [slot.draft for slot in self.slots if slot.draft is not None]
+        for draft in [draft for draft in (*self.queue, *live) if draft.is_late(now)]:
+            self.cancel(draft)
+            draft.finish(FinishReason.DEADLINE)
 
     def _admit(self) -> None:
         free = [slot for slot in self.slots if slot.session is None]

@@ -17,6 +17,7 @@ from agentrft.modeling.weights import BaseWeights, load_weights
 from agentrft.ports import ChatFormat
 from agentrft.store.rows import ModelRow
 from agentrft.training.policy import FullPolicy, LoraPolicy
+from agentrft.worker.device import release_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,9 @@ class ModelLoader:
         kind, _, name = source.partition(":")
         if kind == "package":
             gguf = find_package_gguf(name)
-            return convert_gguf(gguf, self._cache_dir / gguf.stem)
+            folder = convert_gguf(gguf, self._cache_dir / gguf.stem)
+            release_memory()  # converting takes several times the model's size
+            return folder
         return Path(name)
 
 

@@ -157,7 +157,7 @@ def _reply(request: GenerateRequest, chat: ChatFormat, completion: Completion, *
         text=message.content,
         reasoning=message.reasoning,
         tool_calls=[Call(call_id=call.call_id, name=call.name, arguments=call.arguments) for call in calls],
-        finish_reason="length" if completion.finish is FinishReason.LENGTH else "tool_calls" if calls else "stop",
+        finish_reason="length" if completion.finish is not FinishReason.STOP else "tool_calls" if calls else "stop",
         prompt_tokens=prompt_tokens,
         output_tokens=len(completion.ids),
         reasoning_tokens=chat.count_reasoning(completion.ids),
