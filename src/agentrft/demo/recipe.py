@@ -17,15 +17,15 @@ class Recipe:
     batch_size: int = 4  # distinct questions a step
     group_size: int = 16  # attempts at each question
     learning_rate: float = 4e-4
-    total_steps: int = 10
-    eval_interval: int = 5
+    total_steps: int = 8
+    eval_interval: int = 4
     eval_samples: int = 1
     penalty_weight: float = 0.2
     penalty_scale_by_pass_rate: bool = False
     max_episode_steps: int = 6
     max_turn_tokens: int = 48
     max_context_tokens: int = 1536
-    max_refills: int = 2  # further draws of questions to replace those whose attempts all score the same
+    max_refills: int = 0  # a step is 64 episodes, whatever they score
     lora_rank: int = 32  # of both jobs
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 
 MAX_SESSIONS = 64  # sequences sampled at once
-TRAINING_TOKENS = 1280  # unique tokens of one forward-backward pass; about 0.75 MB each for SmolLM2-135M
+TRAINING_TOKENS = 1152  # unique tokens of one forward-backward pass; about 0.75 MB each for SmolLM2-135M
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # our own threads share the cores; OpenMP's would fight them

@@ -285,6 +285,8 @@ class _Child:
         if not self.runner.shard.busy:
             self.runner.shard.load(None)  # laid out for sampling they are of no use now
             self._unread = self._version
+        if not self._trained:
+            release_memory()  # what sampling needed makes room for activations
         passes = LocalPasses(self._policy)
         try:
             done = passes.run(trees, settings, totals, weights=_never, stop=self._stop)
