@@ -108,6 +108,9 @@ class Trainer(Protocol):
 
     async def save(self, step: int, metrics: Mapping[str, float]) -> Checkpoint: ...
 
+    async def restore(self, checkpoint: Checkpoint) -> None:
+        """Take the weights and the optimizer's state of a checkpoint of this job, to go on behind it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:

@@ -44,7 +44,11 @@ async def test_a_missing_variable_is_told_in_the_grade(make_episode) -> None:
 async def test_output_json_is_there_when_the_job_has_a_response_format(make_episode) -> None:
     spec = {**CHECK, "input": "{{sample.output_json.answer}}"}
     episode = make_episode('{"answer": "94"}')
-    async with make_grader(spec, response_format={"type": "json_object"}) as structured, make_grader(spec) as plain:
+    text = {"type": "text"}
+    async with (
+        make_grader(spec, response_format={"type": "json_object"}) as structured,
+        make_grader(spec, response_format=text) as plain,
+    ):
         with_format, without = await structured.grade(episode), await plain.grade(episode)
     assert isinstance(with_format, Grade)
     assert isinstance(without, Grade)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from agentrft.domain.training import Datum, Loss, UpdateSettings
@@ -217,6 +218,35 @@ async def test_a_step_that_is_done_again_replaces_its_checkpoint(pair: Pair, mak
     checkpoint = await trainer.save(1, {"a": 2.0})
     assert json.loads((Path(checkpoint.path) / "checkpoint.json").read_text())["metrics"] == {"a": 2.0}
     assert not (Path(checkpoint.path) / "junk").exists()
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+async def test_a_restored_trainer_goes_on_as_the_undisturbed_one(pair: Pair, make_trainer: Make, full: bool) -> None:
+    data = with_old_logps(random_data(2), pair.theirs, noise=0.0)
+    undisturbed = make_trainer(pair.base, full=full)
+    for _ in range(2):
+        await undisturbed.update(data, SETTINGS)
+    before = await undisturbed.publish()
+    checkpoint = await undisturbed.save(2, {})
+    await undisturbed.update(data, SETTINGS)
+    restored = make_trainer(pair.base, full=full)
+    await restored.restore(checkpoint)
+    assert (await restored.publish()).version > before.version
+    await restored.update(data, SETTINGS)
+    assert same(copies(restored), copies(undisturbed))
+
+
+async def test_a_damaged_checkpoint_changes_nothing(pair: Pair, make_trainer: Make) -> None:
+    trainer = make_trainer(pair.base)
+    checkpoint = await trainer.save(1, {})
+    before = copies(trainer)
+    (Path(checkpoint.path) / "optimizer.safetensors").write_bytes(b"broken off")
+    with pytest.raises(SafetensorError):
+        await trainer.restore(checkpoint)
+    stranger = await make_trainer(pair.base, full=True).save(2, {})
+    with pytest.raises(ValueError, match="another model"):
+        await trainer.restore(stranger)
+    assert same(copies(trainer), before)
 
 
 def test_it_says_what_it_can_do(pair: Pair, make_trainer: Make) -> None:

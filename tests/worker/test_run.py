@@ -154,6 +154,46 @@ async def test_a_job_can_be_cancelled_in_the_middle(store: Store, loader: ModelL
     assert "The job has been cancelled" in await events(store, job_id)
 
 
+async def begin(store: Store, loader: ModelLoader, *, until: str) -> str:
+    """A worker that takes the next job and dies as soon as the job has said `until`."""
+    worker = await store.workers.register(device="cpu")
+    claim = await store.queue.claim(worker)
+    assert claim is not None
+    running = asyncio.create_task(run_claim(claim, store=store, loader=loader, worker_id=worker))
+    async with asyncio.timeout(DEADLINE_S):
+        while not any(message.startswith(until) for message in await events(store, claim.job.id)):
+            await asyncio.wait([running], timeout=0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await store.workers.remove(worker)
+    return claim.job.id
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_another_worker_goes_on_behind_the_last_checkpoint(
+    store: Store, loader: ModelLoader, damaged: bool
+) -> None:
+    server = ToolServer()
+    async with serving(server.app) as url:
+        asked = reinforcement(url, max_steps=4)
+        await submit(store, Method.REINFORCEMENT, asked, rows=[ASK] * 4, validation=[ASK] * 2)
+        job_id = await begin(store, loader, until="Checkpoint created at step 2")
+        if damaged:
+            (checkpoint, *_) = (await store.jobs.checkpoints(job_id, after=None, limit=1)).data
+            (Path(checkpoint.path) / "optimizer.safetensors").write_bytes(b"broken off")
+        before = len(await events(store, job_id))
+        assert await work(store, loader) == job_id
+    job = await find(store, job_id)
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    said = (await events(store, job_id))[before:]
+    steps = [message[: len("Step 0/4")] for message in said if message.startswith("Step ")]
+    assert steps == [f"Step {n}/4" for n in range(0 if damaged else 3, 5)]
+    assert any("damaged (SafetensorError): starting over" in message for message in said) is damaged
+    assert {step for _, step in EpisodeFiles(store.runs_dir / job_id).steps()} == {0, 1, 2, 3, 4}
+    rows = store.files.path(job.result_files[0]).read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["0", "1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.json"])
 async def test_a_job_whose_model_vanishes_fails_with_a_reason(store: Store, loader: ModelLoader, lost: str) -> None:
     job_id = await submit(store, Method.SUPERVISED, LESSONS, rows=[SHOWN])

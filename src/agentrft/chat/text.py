@@ -65,7 +65,9 @@ class TextCodec:
         ids = self.content(text)
         if len(ids) <= max_tokens:
             return text
-        kept = max(0, max_tokens - len(self.content(TRUNCATED)))
+        kept = max_tokens - len(self.content(TRUNCATED))
+        if kept < 0:
+            return self.decode(ids[:max_tokens]).rstrip("\ufffd")  # there is no room for the marker
         return self.decode(ids[:kept]).rstrip("\ufffd") + TRUNCATED
 
     def _encode(self, text: str) -> tuple[int, ...]:

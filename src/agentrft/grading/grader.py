@@ -73,7 +73,11 @@ def make_grader(
     """
     checked = read_spec(spec, param=param)
     scorer = make_scorer(checked, backoff_s=backoff_s, sandbox_limits=sandbox_limits)
-    return SpecGrader(checked.name, scorer, structured=response_format is not None)
+    return SpecGrader(checked.name, scorer, structured=_asks_for_json(response_format))
+
+
+def _asks_for_json(response_format: Mapping[str, Any] | None) -> bool:
+    return response_format is not None and response_format.get("type") != "text"
 
 
 def make_scorer(

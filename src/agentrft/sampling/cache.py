@@ -47,6 +47,7 @@ class SpanPlan:
     length: int
     offset: int  # of its first row in the packed batch
     rooted: bool
+    mask_C1T: Tensor  # from SlotCache.span_mask: which own positions each token sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,36 +67,38 @@ class SlotCache:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self.capacity = 0
+        self.room = 0  # slots that there is memory for
+        self.capacity = 0  # own tokens of each
         self.keys_LSKTD = torch.empty(0)
         self.values_LSKDT = torch.empty(0)
         self.root: Root | None = None
         self._usual = 0  # capacity when last cleared: the next sessions will need as much
 
-    def reserve(self, length: int, *, like: SamplerModel) -> None:
-        """Make room for `length` own tokens per slot; what is stored stays.
+    def reserve(self, slots: int, length: int, *, like: SamplerModel) -> None:
+        """Make room for `length` own tokens in each of the first `slots`; what is stored stays.
 
         All layers are one piece of memory, large enough to go back to the system when it is outgrown.
         """
-        if length <= self.capacity:
+        if slots <= self.room and length <= self.capacity:
             return
-        old, new = self.capacity, max(-(-length // GROW_TOKENS) * GROW_TOKENS, self._usual)
+        had, old = self.room, self.capacity
+        room = max(had, min(padded(slots), self.slots))
+        new = max(old, -(-length // GROW_TOKENS) * GROW_TOKENS, self._usual)
         c, start = like.config, like.embedding_VH
-        keys_LSKTD = start.new_empty(c.layers, self.slots, c.kv_heads, new, c.head_dim)
-        keys_LSKTD[..., old:, :] = 0.0  # masked, but a NaN would pass through
+        # Zeros: what is masked must be finite.
+        keys_LSKTD = start.new_zeros(c.layers, room, c.kv_heads, new, c.head_dim)
         if old:
-            keys_LSKTD[..., :old, :] = self.keys_LSKTD
+            keys_LSKTD[:, :had, :, :old] = self.keys_LSKTD
         self.keys_LSKTD = keys_LSKTD
-        values_LSKDT = start.new_empty(c.layers, self.slots, c.kv_heads, c.head_dim, new)
-        values_LSKDT[..., old:] = 0.0
+        values_LSKDT = start.new_zeros(c.layers, room, c.kv_heads, c.head_dim, new)
         if old:
-            values_LSKDT[..., :old] = self.values_LSKDT
+            values_LSKDT[:, :had, :, :, :old] = self.values_LSKDT
         self.values_LSKDT = values_LSKDT
-        self.capacity = new
+        self.room, self.capacity = room, new
 
     def clear(self) -> None:
         """Forget every slot and give the memory back. The root stays."""
-        self._usual, self.capacity = self.capacity or self._usual, 0
+        self._usual, self.capacity, self.room = self.capacity or self._usual, 0, 0
         self.keys_LSKTD, self.values_LSKDT = torch.empty(0), torch.empty(0)
 
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
@@ -117,6 +120,14 @@ class SlotCache:
             hidden = torch.cat([prefix, hidden], dim=1)
         mask = torch.zeros(hidden.shape, dtype=self.keys_LSKTD.dtype, device=self.keys_LSKTD.device)
         return mask.masked_fill_(hidden, float("-inf"))[:, None, None]
+
+    def span_mask(self, start: int, length: int) -> Tensor:
+        """0 where a token of a span may look, -inf elsewhere: [C, 1, T], both rounded up. The same in every layer."""
+        stop = -(-(start + length) // GROW_TOKENS) * GROW_TOKENS
+        rows = -(-length // SPAN_TOKENS) * SPAN_TOKENS
+        late = torch.ones(rows, stop, dtype=torch.bool, device=self.keys_LSKTD.device).triu_(start + 1)
+        mask = torch.zeros(late.shape, dtype=self.keys_LSKTD.dtype, device=self.keys_LSKTD.device)
+        return mask.masked_fill_(late, float("-inf"))[:, None]
 
     def attend(self, layer: int, plan: BatchPlan, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
         """Write the rows' keys and values, then let each row attend to its root and its own past: [N, Q*D]."""
@@ -163,18 +174,15 @@ class SlotCache:
     def _attend_span(self, layer: int, span: SpanPlan, q_CQD: Tensor) -> Tensor:
         """Several tokens of one slot, causal among themselves."""
         heads, ratio, size = self._sizes(q_CQD)
-        stop = -(-(span.start + span.length) // GROW_TOKENS) * GROW_TOKENS  # what is behind the span is masked
-        length = -(-span.length // SPAN_TOKENS) * SPAN_TOKENS
+        length, _, stop = span.mask_C1T.shape
         q_CQD = F.pad(q_CQD, (0, 0, 0, 0, 0, length - span.length))
         q_KXD = q_CQD.view(length, heads, ratio, size).transpose(0, 1).reshape(heads, length * ratio, size)
-        scores = torch.bmm(q_KXD, self.keys_LSKTD[layer][span.slot, :, :stop].transpose(1, 2)).float()
-        scores = scores.view(heads, length, ratio, stop)
-        late = torch.ones(length, stop, dtype=torch.bool, device=self.keys_LSKTD.device).triu_(span.start + 1)
-        scores = scores.masked_fill(late[:, None], float("-inf")).view(heads, length * ratio, stop)
+        scores = torch.bmm(q_KXD, self.keys_LSKTD[layer][span.slot, :, :stop].transpose(1, 2))
+        scores = (scores.view(heads, length, ratio, stop) + span.mask_C1T).view(heads, length * ratio, stop)
         root = self.root if span.rooted else None
         if root is not None:
-            scores = torch.cat([torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2)).float(), scores], dim=-1)
-        weights = torch.softmax(scores, dim=-1).to(q_CQD.dtype)
+            scores = torch.cat([torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2)), scores], dim=-1)
+        weights = torch.softmax(scores, dim=-1)
         prefix = weights.shape[-1] - stop
         out = torch.bmm(weights[..., prefix:], self.values_LSKDT[layer][span.slot, :, :, :stop].transpose(1, 2))
         if root is not None:

@@ -118,6 +118,7 @@ class Shard:
             slot.rooted = root is not None and fresh and draft.request.prompt[:-1][: len(root.ids)] == root.ids
             slot.cached = list(root.ids) if root is not None and slot.rooted else []
             self._begin(slot, draft)
+        self.cache.reserve(1 + max(slot.index for slot in self.slots if slot.session), 1, like=self.model)
 
     def _compact(self) -> None:
         """Move the last sessions into free slots: attention costs as much as the highest slot in use."""
@@ -218,15 +219,24 @@ class Shard:
         last = [(slot, slot.pending[-1], len(slot.known) - 1 - self._base(slot)) for slot in sampling]
         rows = [(slot.index, position, token) for slot, token, position in last]
         plans: list[SpanPlan] = []
+        starts = {slot.index: len(slot.cached) - self._base(slot) for slot, _ in spans}
+        longest = max([position for _, position, _ in rows] + [starts[s.index] + len(early) - 1 for s, early in spans])
+        self.cache.reserve(self.cache.room, 1 + longest, like=self.model)
         for slot, early in spans:
-            start = len(slot.cached) - self._base(slot)
+            start = starts[slot.index]
             plans.append(
-                SpanPlan(slot=slot.index, start=start, length=len(early), offset=len(rows), rooted=slot.rooted)
+                SpanPlan(
+                    slot=slot.index,
+                    start=start,
+                    length=len(early),
+                    offset=len(rows),
+                    rooted=slot.rooted,
+                    mask_C1T=self.cache.span_mask(start, len(early)),
+                )
             )
             rows += [(slot.index, start + i, token) for i, token in enumerate(early)]
         device = self.model.embedding_VH.device
         indices, positions, ids = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
-        self.cache.reserve(int(positions.max()) + 1, like=self.model)
         width = padded(len(rows))
         plan = BatchPlan(
             slots_B=indices[: len(sampling)],
@@ -248,7 +258,7 @@ class Shard:
 
     def _mask(self, sampling: list[Slot]) -> Tensor:
         extent = max((slot.index for slot in sampling), default=-1) + 1
-        extent = min(padded(extent), len(self.slots)) if extent else 0
+        extent = min(padded(extent), self.cache.room) if extent else 0
         lengths, rooted = [1] * extent, [False] * extent
         for slot in sampling:
             lengths[slot.index] = len(slot.known) - self._base(slot)

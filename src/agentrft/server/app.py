@@ -13,7 +13,7 @@ from agentrft.server.middleware import Border
 from agentrft.server.native import jobs as native_jobs
 from agentrft.server.native import pages
 from agentrft.server.services import Services
-from agentrft.server.v1 import chat_completions, files, fine_tuning, models, responses
+from agentrft.server.v1 import alpha, chat_completions, files, fine_tuning, models, responses
 from agentrft.store import Settings, open_store
 
 CONNECT_TIMEOUT_S = 5.0
@@ -53,7 +53,7 @@ def create_app(settings: Settings, *, show_key: Callable[[str], None] = print_ke
     app = FastAPI(title="agentrft", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Border, organization=settings.organization)
     add_error_handlers(app)
-    for part in (files, fine_tuning, models, responses, chat_completions):
+    for part in (files, fine_tuning, alpha, models, responses, chat_completions):
         app.include_router(part.router, prefix="/v1")
     for own in (native_jobs, pages, health):
         app.include_router(own.router)

@@ -1,6 +1,7 @@
 """What routes work with, and how they get it."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import httpx2
@@ -8,12 +9,15 @@ from fastapi import Depends, Request
 
 from agentrft.store import Settings, Store
 
+MAX_GRADINGS = 8  # at once, since each python grader gets a process of its own; more wait for their turn
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     settings: Settings
     store: Store
     client: httpx2.AsyncClient  # to workers
+    gradings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_GRADINGS))
 
 
 def get_services(request: Request) -> Services:

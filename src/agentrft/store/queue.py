@@ -35,7 +35,7 @@ class Claim:
     training_path: Path
     validation_path: Path | None
     model: ModelRow  # what to start from
-    resumed: bool  # another worker had begun: go on from `Queue.last_checkpoint`
+    resumed: bool  # another worker had begun
 
 
 class Queue:

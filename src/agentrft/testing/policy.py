@@ -35,6 +35,7 @@ class ToyPolicy:
         self._start = [(bias or {}).get(action, 0.0) for action in self._actions]
         self._learned: Table = {}
         self._published: dict[str, Table] = {}
+        self._saved: dict[str, Table] = {}
         self._serving: Table = {}
         self._version = 0
         self.open_sessions: set[str] = set()
@@ -100,7 +101,11 @@ class ToyPolicy:
         return weights
 
     async def save(self, step: int, metrics: Mapping[str, float]) -> Checkpoint:
+        self._saved[f"memory:step-{step}"] = dict(self._learned)
         return Checkpoint(step=step, path=f"memory:step-{step}", metrics=metrics)
+
+    async def restore(self, checkpoint: Checkpoint) -> None:
+        self._learned = dict(self._saved[checkpoint.path])
 
     def probability(self, action: int, after: Sequence[int]) -> float:
         """Of writing `action` after these tokens, by the weights that it samples from."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from agentrft.domain.training import Capabilities, Checkpoint, Datum, Loss, UpdateSettings, UpdateStats, Weights
 from agentrft.modeling.adapters import save_adapters
@@ -20,6 +20,7 @@ from agentrft.training.tree import Tree, pack, shared_stem
 
 ADAM_BETAS = (0.9, 0.95)  # rl-engine reference, section 0
 ADAM_EPS = 1e-8
+MASTER = "master"  # beside Adam's own names in a checkpoint
 KEPT_VERSIONS = 2  # published weights on disk: the newest and the one that a sampler may still be reading
 
 
@@ -80,6 +81,14 @@ class EmbeddedTrainer:
         path = self._folder / f"step-{step}"
         await asyncio.to_thread(self._save, path, step, metrics)
         return Checkpoint(step=step, path=str(path), metrics=metrics)
+
+    async def restore(self, checkpoint: Checkpoint) -> None:
+        """See ports.Trainer. Versions go on behind all that were ever published.
+
+        Raises:
+            OSError, ValueError, KeyError, SafetensorError: the checkpoint is damaged; nothing has changed then.
+        """
+        await asyncio.to_thread(self._restore, Path(checkpoint.path))
 
     def discard_published(self) -> None:
         """The job is over: nobody reads the published weights any more."""
@@ -144,11 +153,30 @@ class EmbeddedTrainer:
         self.write_model(scratch)
         state = self._optimizer.state_dict()["state"]
         tensors = {f"{i}.{name}": value.clone() for i, values in state.items() for name, value in values.items()}
+        tensors |= {f"{i}.{MASTER}": value.detach().clone() for i, value in enumerate(self.policy.parameters())}
         save_file(tensors, scratch / "optimizer.safetensors")
         described = {"step": step, "version": self._version, "metrics": dict(metrics)}
         (scratch / "checkpoint.json").write_text(json.dumps(described, indent=2))
         shutil.rmtree(path, ignore_errors=True)
         os.rename(scratch, path)
+
+    @torch.no_grad()
+    def _restore(self, path: Path) -> None:
+        version = int(json.loads((path / "checkpoint.json").read_text())["version"])
+        saved = load_file(path / "optimizer.safetensors")
+        parameters = self.policy.parameters()
+        masters = [saved.pop(f"{i}.{MASTER}") for i in range(len(parameters))]
+        if any(mine.shape != theirs.shape for mine, theirs in zip(parameters, masters, strict=True)):
+            raise ValueError(f"the checkpoint {path} is of another model")
+        for mine, theirs in zip(parameters, masters, strict=True):
+            mine.copy_(theirs)
+        for name, value in saved.items():
+            index, _, key = name.partition(".")
+            self._optimizer.state[parameters[int(index)]][key] = value
+        published = [int(folder.name[1:]) for folder in (self._folder / "weights").glob("v*")]
+        self._version = max([version, *published])
+        self._published = None
+        self.policy.changed()
 
     def write_model(self, folder: Path) -> None:
         """What a sampler needs to serve the current weights: an adapter, or all weights."""

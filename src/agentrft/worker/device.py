@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 
-MAX_SESSIONS = 64  # sequences sampled at once
+MAX_SESSIONS = 100  # sequences sampled at once: an evaluation of the demo in one go
 TRAINING_TOKENS = 1152  # unique tokens of one forward-backward pass; about 0.75 MB each for SmolLM2-135M
 
 ENVIRONMENT = {

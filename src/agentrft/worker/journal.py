@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agentrft.domain.episode import GradedEpisode
 from agentrft.domain.job import Job
@@ -12,6 +13,7 @@ from agentrft.store import Store, events
 from agentrft.store.episodes import EpisodeFiles
 from agentrft.worker.payload import checkpoint_metrics, reinforcement_data, result_csv, supervised_data
 from agentrft.worker.record import episode_record
+from agentrft.worker.resume import ResumePoint, write_resume_point
 
 PROGRESS_INTERVAL_S = 0.5
 
@@ -28,8 +30,18 @@ class StoreJournal:
         self._started = time.monotonic()
         self._first_step: float | None = None
         self._told_progress = 0.0
+        self._position: Callable[[], Mapping[str, Any]] = dict
         rules = job.reinforcement or job.supervised
         self._total_steps = rules.total_steps if rules else 0
+
+    @property
+    def folder(self) -> Path:
+        """Where the job's episodes and its point to resume from are."""
+        return self._store.runs_dir / self._job.id
+
+    def follow(self, position: Callable[[], Mapping[str, Any]]) -> None:
+        """`position` says at every checkpoint where the order of the examples stands."""
+        self._position = position
 
     async def episode(self, split: str, step: int, graded: GradedEpisode) -> None:
         """See ports.Journal."""
@@ -58,6 +70,8 @@ class StoreJournal:
 
     async def checkpoint(self, checkpoint: Checkpoint) -> None:
         """See ports.Journal."""
+        point = ResumePoint(checkpoint=checkpoint, order=self._position(), rows=tuple(self._rows), tokens=self._tokens)
+        await asyncio.to_thread(write_resume_point, self.folder, point)
         shown = checkpoint_metrics(checkpoint.step, checkpoint.metrics)
         await self._store.queue.add_checkpoint(
             self._job.id, step=checkpoint.step, path=Path(checkpoint.path), metrics=shown
@@ -67,10 +81,14 @@ class StoreJournal:
         """See ports.Journal."""
         await self._store.queue.append_event(self._job.id, message, level="warn")
 
-    def start_over(self) -> None:
-        """Forget the episodes of a worker that died: the job begins again. Blocks."""
+    def go_on(self, point: ResumePoint | None) -> None:
+        """Take over from a worker that died: forget what it did behind `point`, without one all of it. Blocks."""
+        last = -1 if point is None else point.checkpoint.step
         for split, step in self._files.steps():
-            self._files.discard(split, step)
+            if step > last:
+                self._files.discard(split, step)
+        if point is not None:
+            self._rows, self._tokens = list(point.rows), point.tokens
 
     async def add_result_file(self) -> None:
         """Keep the steps' numbers as CSV."""

@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from agentrft.datasets import ItemOrder, check_tools, load_demonstrations, load_items
 from agentrft.domain.errors import JobFailed, UserError
 from agentrft.domain.job import Job, Method
@@ -19,6 +21,7 @@ from agentrft.tools import HttpTools
 from agentrft.worker.engine import Engine, open_engine
 from agentrft.worker.journal import StoreJournal
 from agentrft.worker.models import LoadedModel, ModelLoader
+from agentrft.worker.resume import ResumePoint, read_resume_point
 from agentrft.worker.settle import Facts, settle, settled_hyperparameters
 
 log = logging.getLogger(__name__)
@@ -70,15 +73,29 @@ async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
     await store.queue.set_hyperparameters(job.id, settled_hyperparameters(job, asked, facts))
     await store.queue.set_progress(job.id, phase="starting", step=0, done=0, expected=1)
     journal = StoreJournal(store, job)
-    if claim.resumed:
-        await asyncio.to_thread(journal.start_over)
     async with open_engine(job, loaded, loader, store.settings.data_dir / "models" / job.id) as engine:
+        point = await _take_over(engine, journal) if claim.resumed else None
         if job.method is Method.REINFORCEMENT:
-            last = await _reinforce(claim, job, loaded, engine, journal)
+            last = await _reinforce(claim, job, loaded, engine, journal, point)
         else:
-            last = await _supervise(claim, job, loaded, engine, journal)
+            last = await _supervise(claim, job, loaded, engine, journal, point)
     await journal.add_result_file()
     await store.queue.finish(job.id, path=Path(last.path))
+
+
+async def _take_over(engine: Engine, journal: StoreJournal) -> ResumePoint | None:
+    """Put the engine where the last worker's last checkpoint was; None where there is none to go on from."""
+    point = await asyncio.to_thread(read_resume_point, journal.folder)
+    if point is not None:
+        try:
+            await engine.trainer.restore(point.checkpoint)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            log.error("checkpoint %s cannot be read\n%s", point.checkpoint.path, traceback.format_exc())
+            name = type(error).__name__
+            await journal.warn(f"The checkpoint of step {point.checkpoint.step} is damaged ({name}): starting over.")
+            point = None
+    await asyncio.to_thread(journal.go_on, point)
+    return point
 
 
 async def _reinforce(
@@ -87,6 +104,7 @@ async def _reinforce(
     loaded: LoadedModel,
     engine: Engine,
     journal: StoreJournal,
+    point: ResumePoint | None,
 ) -> Checkpoint:
     rules = job.reinforcement
     if rules is None or claim.validation_path is None:
@@ -102,17 +120,34 @@ async def _reinforce(
         engine.sampler as sampler,
     ):
         world = World(sampler=sampler, chat=loaded.chat, tools=tools, grader=grader, trainer=engine.trainer)
-        order = ItemOrder(training, seed=job.seed)
+        order = ItemOrder(training, seed=job.seed, state=point.order if point else None)
+        journal.follow(lambda: order.state)
+        resume = point.checkpoint if point else None
         try:
-            return await reinforce(job, world, order=order, validation=validation, journal=journal)
+            return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=resume)
         finally:
             await asyncio.gather(*warnings)
 
 
-async def _supervise(claim: Claim, job: Job, loaded: LoadedModel, engine: Engine, journal: StoreJournal) -> Checkpoint:
+async def _supervise(
+    claim: Claim,
+    job: Job,
+    loaded: LoadedModel,
+    engine: Engine,
+    journal: StoreJournal,
+    point: ResumePoint | None,
+) -> Checkpoint:
     shown = await asyncio.to_thread(load_demonstrations, claim.training_path)
+    order = ItemOrder(shown, seed=job.seed, state=point.order if point else None)
+    journal.follow(lambda: order.state)
     return await supervise(
-        job, engine.trainer, loaded.chat, demonstrations=shown, order=ItemOrder(shown, seed=job.seed), journal=journal
+        job,
+        engine.trainer,
+        loaded.chat,
+        demonstrations=shown,
+        order=order,
+        journal=journal,
+        resume=point.checkpoint if point else None,
     )
 
 

@@ -1,0 +1,86 @@
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from tests.server.conftest import API_KEY, GRADER
+
+PYTHON = {"type": "python", "name": "half", "source": "def grade(sample, item):\n    return item['worth'] / 2\n"}
+ENDPOINT = {"type": "endpoint", "name": "mine", "url": "http://127.0.0.1:9/grade", "headers": {"X-Key": "hush-hush"}}
+
+
+@pytest.fixture
+async def raw(base_url: str) -> Any:
+    """As client code does that posts to these routes without an SDK."""
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    async with httpx2.AsyncClient(base_url=f"{base_url}/v1/fine_tuning/alpha", headers=headers, timeout=30) as client:
+        yield client
+
+
+async def test_the_sdk_runs_and_validates_graders(client: openai.AsyncOpenAI) -> None:
+    graders = client.fine_tuning.alpha.graders
+    done = await graders.run(grader=PYTHON, model_sample="x", item={"worth": 1})  # type: ignore[arg-type]
+    assert (done.reward, done.metadata.type, done.metadata.errors.python_grader_runtime_error) == (0.5, "python", False)
+    failed = await graders.run(grader=PYTHON, model_sample="x", item={})  # type: ignore[arg-type]
+    assert failed.reward == 0.0
+    assert failed.metadata.errors.python_grader_runtime_error
+    checked = await graders.validate(grader=GRADER)  # type: ignore[arg-type]
+    assert checked.grader is not None
+    assert checked.grader.name == "exact"
+
+
+async def test_secrets_do_not_come_back(raw: httpx2.AsyncClient) -> None:
+    reply = await raw.post("/graders/validate", json={"grader": ENDPOINT})
+    assert reply.status_code == 200
+    assert reply.json()["grader"]["name"] == "mine"
+    assert "hush-hush" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/graders/run", {"model_sample": "x"}, "grader"),
+        ("/graders/run", {"grader": GRADER}, "model_sample"),
+        ("/graders/run", {"grader": GRADER, "model_sample": 3}, "model_sample"),
+        ("/graders/run", {"grader": GRADER, "model_sample": "x", "item": []}, "item"),
+        ("/graders/run", {"grader": GRADER, "model_sample": "x", "trace_id": 3}, "trace_id"),
+        ("/graders/validate", {"grader": {**PYTHON, "source": "def ("}}, "grader.source"),
+        ("/graders/validate", {"grader": []}, "grader"),
+        ("/graders/validate", [], None),
+        ("/tool/run", {"name": "search", "server_url": "ftp://x"}, "server_url"),
+        ("/tool/run", {"server_url": "http://127.0.0.1:9"}, "name"),
+    ],
+)
+async def test_malformed_requests_name_what_is_wrong(raw: httpx2.AsyncClient, path: str, body: Any, param: Any) -> None:
+    reply = await raw.post(path, json=body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+
+
+async def test_a_tool_is_called_for_the_client(raw: httpx2.AsyncClient, run_app: Any) -> None:
+    app = FastAPI()
+
+    @app.post("/search")
+    async def search(request: Request) -> JSONResponse:
+        body = await request.json()
+        if "crash" in body["arguments"]:
+            return JSONResponse({"detail": "down"}, 500)
+        return JSONResponse({"output": f"{body['arguments']} {request.headers['x-key']} {body['trace_id']}"})
+
+    async with run_app(app) as url:
+        call = {"type": "function_call", "name": "search", "server_url": f"{url}/search", "headers": {"X-Key": "k"}}
+        given = {"arguments": '{"q": 1}', "trace_id": "trace_1", "call_id": "call_1"}
+        done = await raw.post("/tool/run", json=call | given)
+        failed = await raw.post("/tool/run", json=call | {"arguments": '{"q": "crash"}'})
+    assert (done.status_code, done.json()["output"]) == (200, '{"q": 1} k trace_1')
+    assert done.json()["call_id"] == "call_1"
+    assert failed.status_code == 502
+    assert failed.json()["error"]["type"] == "server_error"
+    assert failed.headers["x-should-retry"] == "false"
+
+
+async def test_strangers_may_not(raw: httpx2.AsyncClient) -> None:
+    for path in ("/graders/run", "/graders/validate", "/tool/run"):
+        assert (await raw.post(path, json={}, headers={"Authorization": "Bearer no"})).status_code == 401
