@@ -335,3 +335,21 @@ def test_a_deadline_delivers_what_was_sampled_and_frees_the_place(model: Sampler
     driver.run()
     assert again.done.finish is FinishReason.DEADLINE
     assert len(again.done.ids) == 5
+
+
+def test_prompts_that_fill_a_step_by_themselves_stand_on_a_root(driver: Driver, theirs: Theirs) -> None:
+    """Nobody samples in the first steps."""
+    system = some_ids(ROOT_TOKENS + 9)
+    turns = [driver.ask(str(n), [*system, *some_ids(PREFILL_TOKENS + 40, seed=n)], max_tokens=2) for n in range(2)]
+    driver.run()
+    for turn in turns:
+        check(theirs, turn)
+
+
+def test_one_long_session_does_not_make_all_later_ones_expensive(driver: Driver) -> None:
+    for length in (500, 9, 9):
+        driver.ask("a", some_ids(length))
+        driver.run()
+        capacity = driver.shard.cache.capacity
+        driver.shard.release("a")
+    assert capacity < 500

@@ -103,9 +103,6 @@ async def test_a_job_whose_worker_died_goes_to_another_that_knows_it_resumes(
     claim = await store.queue.claim(second)
     assert claim is not None
     assert claim.resumed
-    last = await store.queue.last_checkpoint(job_id)
-    assert last is not None
-    assert last.step_number == 3
     assert await store.queue.is_cancel_requested(job_id, worker_id=first)
     assert not await store.queue.is_cancel_requested(job_id, worker_id=second)
 

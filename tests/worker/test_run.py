@@ -189,7 +189,12 @@ async def test_another_worker_goes_on_behind_the_last_checkpoint(
     steps = [message[: len("Step 0/4")] for message in said if message.startswith("Step ")]
     assert steps == [f"Step {n}/4" for n in range(0 if damaged else 3, 5)]
     assert any("damaged (SafetensorError): starting over" in message for message in said) is damaged
-    assert {step for _, step in EpisodeFiles(store.runs_dir / job_id).steps()} == {0, 1, 2, 3, 4}
+    files = EpisodeFiles(store.runs_dir / job_id)
+    sizes = {place: len(list(files.read(*place))) for place in files.steps()}
+    assert sizes == {("valid", n): 2 for n in range(5)} | {("train", n): 8 for n in range(1, 5)}
+    (last, *_) = (await store.jobs.checkpoints(job_id, after=None, limit=1)).data
+    version = json.loads((Path(last.path) / "checkpoint.json").read_text())["version"]
+    assert version == (5 if damaged else 6)  # restored, versions go on behind the checkpoint's
     rows = store.files.path(job.result_files[0]).read_text().splitlines()
     assert [row.split(",")[0] for row in rows[1:]] == ["0", "1", "2", "3", "4"]
 

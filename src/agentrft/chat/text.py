@@ -61,7 +61,10 @@ class TextCodec:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def truncate(self, text: str, max_tokens: int) -> str:
-        """`text` if it has at most `max_tokens` tokens, else its beginning and a marker, together within the budget."""
+        """`text` if it has at most `max_tokens` tokens, else its beginning and a marker, together within the budget.
+
+        A budget smaller than the marker leaves the beginning alone.
+        """
         ids = self.content(text)
         if len(ids) <= max_tokens:
             return text

@@ -17,19 +17,18 @@ PROC = Path("/proc")
 class MemorySampler:
     """Records the highest memory of this process and all below it.
 
-    Shares are slow to find out, so they are looked up only when the sum of resident sets is a new high. Where /proc is
-    missing (not Linux), `peak_bytes` stays None.
+    Shares are slow to find out, so they are looked up only while the sum of resident sets, which is never less, is
+    above the highest so far. Where /proc is missing (not Linux), `peak_bytes` stays None.
     """
 
     def __init__(self, *, interval_s: float = 1.0) -> None:
         self.peak_bytes: int | None = None
-        self._resident_bytes = 0
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory sampler", daemon=True)
 
     def __enter__(self) -> Self:
-        if (PROC / "self/stat").exists():
+        if (PROC / "self/smaps_rollup").exists():
             self._thread.start()
         return self
 
@@ -49,8 +48,7 @@ class MemorySampler:
     def _look(self) -> None:
         family = descendants(os.getpid())
         resident_bytes = sum(_resident_pages(pid) for pid in family) * os.sysconf("SC_PAGE_SIZE")
-        if resident_bytes > self._resident_bytes:
-            self._resident_bytes = resident_bytes
+        if resident_bytes > (self.peak_bytes or 0):
             self.peak_bytes = max(self.peak_bytes or 0, proportional_bytes(family))
 
 

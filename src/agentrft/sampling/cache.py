@@ -2,8 +2,8 @@
 
 A shard of sessions shares one root: the tokens that all their prompts begin with (system prompt and tools), computed
 and stored once, attended to with one matrix product for all sessions. Behind the root each session has a slot of its
-own. Own keys are stored [T, D] and own values [D, T], exactly as long as the longest session: in this layout batched
-products with few query rows run 2-3 times faster on CPUs (bf16, MKL-DNN) than in the usual one.
+own. Own keys are stored [T, D] and own values [D, T], T as long as the longest session, or that of the time before: in
+this layout batched products with few query rows run 2-3 times faster on CPUs (bf16, MKL-DNN) than in the usual one.
 
 Sizes are rounded up, as every new shape of a product costs oneDNN milliseconds and about a megabyte to prepare.
 
@@ -72,18 +72,20 @@ class SlotCache:
         self.keys_LSKTD = torch.empty(0)
         self.values_LSKDT = torch.empty(0)
         self.root: Root | None = None
-        self._usual = 0  # capacity when last cleared: the next sessions will need as much
+        self._longest = 0  # that was asked for since everything was last cleared
+        self._usual = 0  # the same of the time before: the next sessions will need about as much
 
     def reserve(self, slots: int, length: int, *, like: SamplerModel) -> None:
         """Make room for `length` own tokens in each of the first `slots`; what is stored stays.
 
         All layers are one piece of memory, large enough to go back to the system when it is outgrown.
         """
+        rounded = -(-length // GROW_TOKENS) * GROW_TOKENS
+        self._longest = max(self._longest, rounded)
         if slots <= self.room and length <= self.capacity:
             return
         had, old = self.room, self.capacity
-        room = max(had, min(padded(slots), self.slots))
-        new = max(old, -(-length // GROW_TOKENS) * GROW_TOKENS, self._usual)
+        room, new = max(had, min(padded(slots), self.slots)), max(old, rounded, self._usual)
         c, start = like.config, like.embedding_VH
         # Zeros: what is masked must be finite.
         keys_LSKTD = start.new_zeros(c.layers, room, c.kv_heads, new, c.head_dim)
@@ -98,7 +100,7 @@ class SlotCache:
 
     def clear(self) -> None:
         """Forget every slot and give the memory back. The root stays."""
-        self._usual, self.capacity, self.room = self.capacity or self._usual, 0, 0
+        self._usual, self._longest, self.capacity, self.room = self._longest, 0, 0, 0
         self.keys_LSKTD, self.values_LSKDT = torch.empty(0), torch.empty(0)
 
     def copy(self, source: int, target: int, start: int, stop: int) -> None:

@@ -264,7 +264,9 @@ class Shard:
             lengths[slot.index] = len(slot.known) - self._base(slot)
             rooted[slot.index] = slot.rooted
         device = self.model.embedding_VH.device
-        return self.cache.mask(torch.tensor(lengths, device=device), torch.tensor(rooted, device=device))
+        # Dtypes are given: nobody may sample in a step, and an empty tensor would be of floats.
+        lengths_S = torch.tensor(lengths, dtype=torch.long, device=device)
+        return self.cache.mask(lengths_S, torch.tensor(rooted, dtype=torch.bool, device=device))
 
     def _forward(self, plan: BatchPlan, ids_N: Tensor) -> Tensor:
         model = self.model

@@ -23,7 +23,10 @@ async def read_json(request: Request) -> Any:
             message = f"The request is larger than {MAX_BODY_BYTES // 1_000_000} MB."
             raise UserError(message, code="request_too_large", status=413)
     try:
-        return json.loads(bytes(received), parse_constant=_refuse_constant)
+        body = json.loads(bytes(received), parse_constant=_refuse_constant)
+        if b"\\u" in received:
+            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text: UnicodeEncodeError
+        return body
     except (ValueError, RecursionError):
         message = (
             "We could not parse the JSON body of your request. Send it as UTF-8 with Content-Type: application/json."

@@ -15,7 +15,7 @@ NO_RETRY = {"x-should-retry": "false"}  # SDKs send a POST again on any 5xx unle
 
 
 class UpstreamError(Exception):
-    """A worker could not answer. `body` is its own envelope, or None for ours."""
+    """A worker or a client's tool could not answer. `body` is its own envelope, or None for ours."""
 
     def __init__(self, message: str, *, status: int, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)

@@ -9,7 +9,8 @@ from fastapi import Depends, Request
 
 from agentrft.store import Settings, Store
 
-MAX_GRADINGS = 8  # at once, since each python grader gets a process of its own; more wait for their turn
+MAX_SANDBOXES = 8  # python gradings at once: each gets a process of its own; more wait for their turn
+MAX_TOOL_CALLS = 256  # at once, on behalf of clients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,8 @@ class Services:
     settings: Settings
     store: Store
     client: httpx2.AsyncClient  # to workers
-    gradings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_GRADINGS))
+    sandboxes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SANDBOXES))
+    tool_calls: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_TOOL_CALLS))
 
 
 def get_services(request: Request) -> Services:

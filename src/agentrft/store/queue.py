@@ -23,7 +23,7 @@ from agentrft.store.rows import CheckpointRow, FileRow, JobRow, ModelRow, read_r
 from agentrft.store.schema import checkpoints, jobs, models, workers
 from agentrft.store.vault import Vault
 
-MAX_CLAIMS = 3  # a job that took this many workers down with it is not given to another
+MAX_CLAIMS = 3  # a job that took this many workers down with it, without a checkpoint, is not given to another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,16 +125,11 @@ class Queue:
             values = {key: getattr(row, key) for key in row.__slots__}
             await connection.execute(checkpoints.insert().values(values))
             await self._add_model(connection, job, name=name, path=path, step=step)
+            # It gets on: workers that die from now on are counted anew.
+            await connection.execute(jobs.update().where(jobs.c.id == job_id).values({"claims": 1}))
             message = say.checkpoint_created(step, name)
             await say.append_event(connection, job_id, message, now=row.created_at, data={})
         return row
-
-    async def last_checkpoint(self, job_id: str) -> CheckpointRow | None:
-        query = sa.select(checkpoints).where(checkpoints.c.job_id == job_id)
-        async with self._database.read() as connection:
-            found = await connection.execute(query.order_by(checkpoints.c.step_number.desc()).limit(1))
-            row = found.mappings().first()
-        return read_row(CheckpointRow, row) if row else None
 
     async def add_result_file(self, job_id: str, *, filename: str, content: bytes) -> FileRow:
         """Keep a file of results and show it in the job's `result_files`."""

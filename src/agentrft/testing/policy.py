@@ -42,6 +42,8 @@ class ToyPolicy:
         self.updates: list[tuple[list[Datum], UpdateSettings]] = []
 
     async def sample(self, request: SampleRequest) -> Completion:
+        if request.stop_sequences or request.deadline_s is not None:
+            raise NotImplementedError("stop sequences and deadlines")
         if request.sampling.top_p < 1.0:
             raise ValueError("the toy policy samples untruncated: leave top_p at 1")
         self.open_sessions.add(request.session)

@@ -32,6 +32,8 @@ class FakeSampler:
         self.loaded: list[Weights] = []
 
     async def sample(self, request: SampleRequest) -> Completion:
+        if request.stop_sequences or request.deadline_s is not None:
+            raise NotImplementedError("stop sequences and deadlines")
         self.requests.append(request)
         texts = [(*self._chat.encode(text), END) for text in self._allowed(request)]
         chosen = random.Random(request.seed).choice(texts)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ class EmbeddedTrainer:
     Args:
         policy: what moves.
         passes: who runs forward and backward.
-        folder: checkpoints go to `folder`/step-N, published weights to `folder`/weights/vN.
+        folder: checkpoints go to `folder`/step-N, published weights to a folder in it that is this trainer's alone.
         like: a folder whose config and tokenizer go with full weights, so that they load by themselves.
         max_tokens: unique tokens of one pass; bounds memory, changes no result.
     """
@@ -47,6 +48,7 @@ class EmbeddedTrainer:
         self.policy = policy
         self._passes = passes
         self._folder = folder
+        self._published_folder = folder / f"weights-{secrets.token_hex(4)}"
         self._like = like
         self._max_tokens = max_tokens
         self._optimizer = torch.optim.Adam(policy.parameters(), lr=0.0, betas=ADAM_BETAS, eps=ADAM_EPS)
@@ -83,7 +85,7 @@ class EmbeddedTrainer:
         return Checkpoint(step=step, path=str(path), metrics=metrics)
 
     async def restore(self, checkpoint: Checkpoint) -> None:
-        """See ports.Trainer. Versions go on behind all that were ever published.
+        """See ports.Trainer. Versions go on behind that of the checkpoint.
 
         Raises:
             OSError, ValueError, KeyError, SafetensorError: the checkpoint is damaged; nothing has changed then.
@@ -92,7 +94,7 @@ class EmbeddedTrainer:
 
     def discard_published(self) -> None:
         """The job is over: nobody reads the published weights any more."""
-        shutil.rmtree(self._folder / "weights", ignore_errors=True)
+        shutil.rmtree(self._published_folder, ignore_errors=True)
 
     def _update(self, data: Sequence[Datum], settings: UpdateSettings) -> UpdateStats:
         totals = BatchTotals(sequences=len(data), tokens=sum(sum(w != 0 for w in datum.weights) for datum in data))
@@ -141,7 +143,7 @@ class EmbeddedTrainer:
     def _publish(self) -> Weights:
         if self._published is None:
             self._version += 1
-            location = self._folder / "weights" / f"v{self._version}"
+            location = self._published_folder / f"v{self._version}"
             self.write_model(location)
             shutil.rmtree(location.with_name(f"v{self._version - KEPT_VERSIONS}"), ignore_errors=True)
             self._published = Weights(version=self._version, location=str(location))
@@ -157,8 +159,11 @@ class EmbeddedTrainer:
         save_file(tensors, scratch / "optimizer.safetensors")
         described = {"step": step, "version": self._version, "metrics": dict(metrics)}
         (scratch / "checkpoint.json").write_text(json.dumps(described, indent=2))
+        for written in (*scratch.iterdir(), scratch):
+            _sync(written)
         shutil.rmtree(path, ignore_errors=True)
         os.rename(scratch, path)
+        _sync(path.parent)
 
     @torch.no_grad()
     def _restore(self, path: Path) -> None:
@@ -173,8 +178,7 @@ class EmbeddedTrainer:
         for name, value in saved.items():
             index, _, key = name.partition(".")
             self._optimizer.state[parameters[int(index)]][key] = value
-        published = [int(folder.name[1:]) for folder in (self._folder / "weights").glob("v*")]
-        self._version = max([version, *published])
+        self._version = max(self._version, version)
         self._published = None
         self.policy.changed()
 
@@ -188,3 +192,12 @@ class EmbeddedTrainer:
         for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
             if self._like is not None and (self._like / name).is_file():
                 shutil.copyfile(self._like / name, folder / name)
+
+
+def _sync(path: Path) -> None:
+    """Have a file or a folder on the disk, so that it outlasts a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

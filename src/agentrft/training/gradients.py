@@ -111,6 +111,7 @@ class LocalPasses:
     ) -> PassSums:
         """See Passes."""
 
+        flush_denormals()  # the stem is computed on this thread
         self._policy.layers()  # merged once, before the threads ask for it
         stem = Stem(self._policy, trees[0], self._rotary) if trees and trees[0].stem else None
         leaves = stem.leaves if stem else []

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from agentrft.modeling.network import Rotary, apply_layer
 from agentrft.modeling.operations import rms_norm
+from agentrft.modeling.weights import BaseWeights
 from agentrft.training.attention import TreeAttention, padded, plan_attention
 from agentrft.training.logprobs import SelectedLogps
 from agentrft.training.policy import Policy
@@ -39,7 +40,7 @@ class Stem:
         self._parameters = policy.parameters()
         self._found: list[Tensor] = []
         pairs: list[tuple[Tensor, Tensor]] = []
-        _states(policy, stem_tree(tree), rotary, [], pairs)
+        _states(policy, policy.network(), stem_tree(tree), rotary, [], pairs)
         self._computed = [tensor for pair in pairs for tensor in pair]
         self.leaves = [tensor.detach().requires_grad_() for tensor in self._computed]
 
@@ -62,7 +63,7 @@ def tree_logps(policy: Policy, tree: Tree, rotary: Rotary, stem: Sequence[Tensor
     """Log-probabilities of all tokens with a weight. `stem`: by layer, keys and values [P, K, D] of the tree's stem."""
     config, device = policy.base.config, policy.base.embedding_VH.device
     network = policy.network()
-    x_MH = _states(policy, tree, rotary, stem, [])
+    x_MH = _states(policy, network, tree, rotary, stem, [])
     wanted = _wanted(tree)
     nodes = sorted({node for node, _, _, _ in wanted})
     parent = {node: parent for node, parent, _, _ in wanted}
@@ -81,10 +82,15 @@ def tree_logps(policy: Policy, tree: Tree, rotary: Rotary, stem: Sequence[Tensor
 
 
 def _states(
-    policy: Policy, tree: Tree, rotary: Rotary, stem: Sequence[Tensor], pairs: list[tuple[Tensor, Tensor]]
+    policy: Policy,
+    network: BaseWeights,
+    tree: Tree,
+    rotary: Rotary,
+    stem: Sequence[Tensor],
+    pairs: list[tuple[Tensor, Tensor]],
 ) -> Tensor:
     """The last layer's states [M, H] of the tokens behind the stem. `pairs` takes their keys and values, by layer."""
-    config, network = policy.base.config, policy.network()
+    config = network.config
     device = network.embedding_VH.device
     plan = plan_attention(tree, network.embedding_VH.dtype, device)
     padding = (0,) * (padded(tree.fresh) - tree.fresh)

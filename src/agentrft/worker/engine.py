@@ -32,7 +32,7 @@ class Engine:
 @asynccontextmanager
 async def open_engine(job: Job, loaded: LoadedModel, loader: ModelLoader, folder: Path) -> AsyncIterator[Engine]:
     """Start what the job needs; all of it is stopped at the end."""
-    policy = loader.start_policy(loaded, job.lora, job.seed)
+    policy = await asyncio.to_thread(loader.start_policy, loaded, job.lora, job.seed)
     if isinstance(policy, FullPolicy):
         engine = _in_process(policy, loaded, await asyncio.to_thread(loader.weights, loaded), folder)
         try:

@@ -28,7 +28,7 @@ class StoreJournal:
         self._rows: list[tuple[int, Mapping[str, float]]] = []
         self._tokens = 0.0
         self._started = time.monotonic()
-        self._first_step: float | None = None
+        self._first: tuple[int, float] | None = None  # the first step that was told, and when
         self._told_progress = 0.0
         self._position: Callable[[], Mapping[str, Any]] = dict
         rules = job.reinforcement or job.supervised
@@ -38,6 +38,11 @@ class StoreJournal:
     def folder(self) -> Path:
         """Where the job's episodes and its point to resume from are."""
         return self._store.runs_dir / self._job.id
+
+    @property
+    def _seconds(self) -> float:
+        """That the job has taken, with those of workers that died."""
+        return time.monotonic() - self._started
 
     def follow(self, position: Callable[[], Mapping[str, Any]]) -> None:
         """`position` says at every checkpoint where the order of the examples stands."""
@@ -70,12 +75,19 @@ class StoreJournal:
 
     async def checkpoint(self, checkpoint: Checkpoint) -> None:
         """See ports.Journal."""
-        point = ResumePoint(checkpoint=checkpoint, order=self._position(), rows=tuple(self._rows), tokens=self._tokens)
-        await asyncio.to_thread(write_resume_point, self.folder, point)
         shown = checkpoint_metrics(checkpoint.step, checkpoint.metrics)
         await self._store.queue.add_checkpoint(
             self._job.id, step=checkpoint.step, path=Path(checkpoint.path), metrics=shown
         )
+        # After the row: a job that goes on behind this checkpoint must not lack it.
+        point = ResumePoint(
+            checkpoint=checkpoint,
+            order=self._position(),
+            rows=tuple(self._rows),
+            tokens=self._tokens,
+            seconds=self._seconds,
+        )
+        await asyncio.to_thread(write_resume_point, self.folder, point)
 
     async def warn(self, message: str) -> None:
         """See ports.Journal."""
@@ -89,6 +101,7 @@ class StoreJournal:
                 self._files.discard(split, step)
         if point is not None:
             self._rows, self._tokens = list(point.rows), point.tokens
+            self._started -= point.seconds
 
     async def add_result_file(self) -> None:
         """Keep the steps' numbers as CSV."""
@@ -112,14 +125,13 @@ class StoreJournal:
 
     async def _tell_usage(self, step: int) -> None:
         now = time.monotonic()
-        self._first_step = self._first_step or now
+        first, told = self._first = self._first or (step, now)
         finish = None
-        if step > 1 and self._total_steps:
-            per_step = (now - self._first_step) / (step - 1)
-            finish = int(time.time() + per_step * (self._total_steps - step))
+        if step > max(first, 1) and self._total_steps:
+            finish = int(time.time() + (now - told) / (step - first) * (self._total_steps - step))
         await self._store.queue.set_usage(
             self._job.id,
-            usage={"type": self._job.method.value, "training_time_seconds": int(now - self._started)},
+            usage={"type": self._job.method.value, "training_time_seconds": int(self._seconds)},
             trained_tokens=int(self._tokens),
             estimated_finish=finish,
         )

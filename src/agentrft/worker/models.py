@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class ModelLoader:
         self._cache_dir = cache_dir
         self._bases: dict[Path, BaseWeights] = {}
         self._lock = asyncio.Lock()
+        self._reading = threading.Lock()
 
     async def load(self, model: ModelRow) -> LoadedModel:
         """The parts of `model`.
@@ -51,12 +53,13 @@ class ModelLoader:
     def weights(self, loaded: LoadedModel) -> BaseWeights:
         """The base's weights; read once, however many models stand on them. Blocks."""
         folder = loaded.weights_folder
-        if folder not in self._bases:
-            self._bases[folder] = load_weights(folder, torch.bfloat16)
-        return self._bases[folder]
+        with self._reading:
+            if folder not in self._bases:
+                self._bases[folder] = load_weights(folder, torch.bfloat16)
+            return self._bases[folder]
 
     def start_policy(self, loaded: LoadedModel, lora: LoraConfig | None, seed: int) -> LoraPolicy | FullPolicy:
-        """What a job trains from `loaded`: a new adapter, the adapter it has, or all weights.
+        """What a job trains from `loaded`: a new adapter, the adapter it has, or all weights. Blocks.
 
         An adapter comes without the content of its base: whoever runs its passes reads that.
 

@@ -23,6 +23,7 @@ class ResumePoint:
     order: Mapping[str, Any]  # ItemOrder.state
     rows: tuple[tuple[int, Mapping[str, float]], ...]  # the steps so far and their metrics
     tokens: float  # trained so far
+    seconds: float  # worked so far
 
 
 def write_resume_point(folder: Path, point: ResumePoint) -> None:
@@ -35,6 +36,7 @@ def write_resume_point(folder: Path, point: ResumePoint) -> None:
         "order": dict(point.order),
         "rows": [[step, dict(metrics)] for step, metrics in point.rows],
         "tokens": point.tokens,
+        "seconds": point.seconds,
     }
     scratch = folder / f"{NAME}.partial"
     with scratch.open("w") as file:
@@ -45,16 +47,15 @@ def write_resume_point(folder: Path, point: ResumePoint) -> None:
 
 
 def read_resume_point(folder: Path) -> ResumePoint | None:
-    """The point in `folder`; None when there is none, or its checkpoint is gone. Blocks."""
+    """The point in `folder`; None when there is none. Blocks."""
     try:
         content = json.loads((folder / NAME).read_text())
     except FileNotFoundError:
-        return None
-    if not Path(content["path"]).is_dir():
         return None
     return ResumePoint(
         checkpoint=Checkpoint(step=content["step"], path=content["path"], metrics=content["metrics"]),
         order=content["order"],
         rows=tuple((step, metrics) for step, metrics in content["rows"]),
         tokens=content["tokens"],
+        seconds=content["seconds"],
     )

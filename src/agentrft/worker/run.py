@@ -32,12 +32,19 @@ async def run_claim(claim: Claim, *, store: Store, loader: ModelLoader, worker_i
     """Run a claimed job to its end, or until somebody cancels it. Never raises for what goes wrong in the job."""
     job_id = claim.job.id
     task = asyncio.create_task(_run(claim, store, loader))
+
+    async def fail(*, code: str, message: str, param: str | None = None) -> None:
+        if await store.queue.is_cancel_requested(job_id, worker_id=worker_id):
+            log.warning("job %s is another worker's by now; here it failed with: %s", job_id, message)
+        else:
+            await store.queue.fail(job_id, code=code, message=message, param=param)
+
     try:
         await _until_cancelled(task, store, job_id, worker_id)
     except JobFailed as error:
-        await store.queue.fail(job_id, code=error.code, message=error.message, param=error.param)
+        await fail(code=error.code, message=error.message, param=error.param)
     except UserError as error:
-        await store.queue.fail(job_id, code=error.code or "invalid_request", message=error.message, param=error.param)
+        await fail(code=error.code or "invalid_request", message=error.message, param=error.param)
     except asyncio.CancelledError:
         if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
             raise
@@ -45,7 +52,7 @@ async def run_claim(claim: Claim, *, store: Store, loader: ModelLoader, worker_i
     except Exception as error:  # noqa: BLE001  the border of a job: our own bug ends it, not the worker
         log.error("job %s failed\n%s", job_id, traceback.format_exc())
         message = f"The worker met an internal error ({type(error).__name__}). Its log has the details."
-        await store.queue.fail(job_id, code="internal_error", message=message)
+        await fail(code="internal_error", message=message)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

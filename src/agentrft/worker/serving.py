@@ -85,6 +85,7 @@ class Serving:
                     stop_ids=served.chat.stop_ids,
                     sampling=Sampling(temperature=request.temperature, top_p=request.top_p),
                     seed=time.time_ns() if request.seed is None else request.seed,
+                    deadline_s=self._store.settings.generate_timeout_s,  # nobody waits for more
                 )
             )
         finally:

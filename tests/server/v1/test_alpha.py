@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import httpx2
@@ -50,12 +51,15 @@ async def test_secrets_do_not_come_back(raw: httpx2.AsyncClient) -> None:
         ("/graders/validate", {"grader": {**PYTHON, "source": "def ("}}, "grader.source"),
         ("/graders/validate", {"grader": []}, "grader"),
         ("/graders/validate", [], None),
+        ("/graders/run", {"grader": GRADER, "model_sample": "x", "items": {}}, "items"),
+        ("/graders/validate", {"grader": {**GRADER, "input": "\ud83d"}}, None),
+        ("/tool/run", {"name": "search", "server_url": "http://127.0.0.1:9", "call_id": "\ud83d"}, None),
         ("/tool/run", {"name": "search", "server_url": "ftp://x"}, "server_url"),
         ("/tool/run", {"server_url": "http://127.0.0.1:9"}, "name"),
     ],
 )
 async def test_malformed_requests_name_what_is_wrong(raw: httpx2.AsyncClient, path: str, body: Any, param: Any) -> None:
-    reply = await raw.post(path, json=body)
+    reply = await raw.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
 
 

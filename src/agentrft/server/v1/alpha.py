@@ -4,7 +4,8 @@ What goes wrong in a grading is a flag in a reply of 200, as OpenAI has it; a to
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -24,34 +25,39 @@ router = APIRouter(prefix="/fine_tuning/alpha", tags=["fine-tuning"])
 
 @router.post("/graders/run")
 async def grade(request: Request, services: Served, caller: Authenticated) -> dict[str, Any]:
-    body = await _read(request)
-    async with services.gradings:
-        return await run_grader(
-            _required(body, "grader"), body.get("item"), _required(body, "model_sample"), _trace_id(body)
-        )
+    body = await _read(request, known=("grader", "item", "model_sample", "trace_id"))
+    grader, output = _required(body, "grader"), _required(body, "model_sample")
+    checked = await asyncio.to_thread(validate_grader, grader, param="grader")
+    async with services.sandboxes if checked["type"] == "python" else nullcontext():
+        return await run_grader(checked, body.get("item"), output, _trace_id(body))
 
 
 @router.post("/graders/validate")
 async def validate(request: Request, caller: Authenticated) -> dict[str, Any]:
-    body = await _read(request)
+    body = await _read(request, known=("grader",))
     checked = await asyncio.to_thread(validate_grader, _required(body, "grader"), param="grader")
     return {"grader": mask(checked)}
 
 
 @router.post("/tool/run")
-async def call_tool(request: Request, caller: Authenticated) -> dict[str, Any]:
-    outcome = await run_tool(await _read(request))
+async def call_tool(request: Request, services: Served, caller: Authenticated) -> dict[str, Any]:
+    """Whoever has a key may have any address called, as with a job's tools. Keys that we do not know are ignored."""
+    body = await _read(request)
+    async with services.tool_calls:
+        outcome = await run_tool(body)
     if isinstance(outcome, Fault):
-        raise UpstreamError(
-            outcome.message, status=504 if outcome.kind in (FaultKind.TIMEOUT, FaultKind.DEADLINE) else 502
-        )
+        late = outcome.kind in (FaultKind.TIMEOUT, FaultKind.DEADLINE)
+        raise UpstreamError(outcome.message, status=504 if late else 502)
     return outcome
 
 
-async def _read(request: Request) -> Mapping[str, Any]:
+async def _read(request: Request, *, known: Sequence[str] | None = None) -> Mapping[str, Any]:
     body = await read_json(request)
     if not isinstance(body, Mapping):
         raise UserError("The request's body must be a JSON object.", code="invalid_type")
+    unknown = next((key for key in body if known is not None and key not in known), None)
+    if unknown is not None:
+        raise UserError(f"Unknown parameter: '{unknown}'.", param=unknown, code="unknown_parameter")
     return body
 
 
