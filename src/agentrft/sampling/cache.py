@@ -43,7 +43,6 @@ class SpanPlan:
     """Tokens of one slot that are processed together: all but its last pending one."""
 
     slot: int
-    start: int  # own position of the first
     length: int
     offset: int  # of its first row in the packed batch
     rooted: bool

@@ -219,15 +219,11 @@ class Shard:
         last = [(slot, slot.pending[-1], len(slot.known) - 1 - self._base(slot)) for slot in sampling]
         rows = [(slot.index, position, token) for slot, token, position in last]
         plans: list[SpanPlan] = []
-        starts = {slot.index: len(slot.cached) - self._base(slot) for slot, _ in spans}
-        longest = max([position for _, position, _ in rows] + [starts[s.index] + len(early) - 1 for s, early in spans])
-        self.cache.reserve(self.cache.room, 1 + longest, like=self.model)
         for slot, early in spans:
-            start = starts[slot.index]
+            start = len(slot.cached) - self._base(slot)
             plans.append(
                 SpanPlan(
                     slot=slot.index,
-                    start=start,
                     length=len(early),
                     offset=len(rows),
                     rooted=slot.rooted,
@@ -237,6 +233,7 @@ class Shard:
             rows += [(slot.index, start + i, token) for i, token in enumerate(early)]
         device = self.model.embedding_VH.device
         indices, positions, ids = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
+        self.cache.reserve(self.cache.room, int(positions.max()) + 1, like=self.model)
         width = padded(len(rows))
         plan = BatchPlan(
             slots_B=indices[: len(sampling)],

@@ -82,6 +82,21 @@ class EndpointGrader(Strict):
     pass_threshold: float | None = None
 
 
+class GraderRun(Strict):
+    """The body of `POST /v1/fine_tuning/alpha/graders/run`; `agentrft.grading` reads the grader."""
+
+    grader: dict[str, Any]
+    model_sample: str
+    item: dict[str, Any] | None = None
+    trace_id: str | None = None
+
+
+class GraderValidate(Strict):
+    """The body of `POST /v1/fine_tuning/alpha/graders/validate`."""
+
+    grader: dict[str, Any]
+
+
 _KINDS: Mapping[str, type[Strict]] = {
     "string_check": StringCheckGrader,
     "python": PythonGrader,

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError
 
@@ -25,6 +27,7 @@ from agentrft.worker.resume import ResumePoint, read_resume_point
 from agentrft.worker.settle import Facts, settle, settled_hyperparameters
 
 log = logging.getLogger(__name__)
+Example = TypeVar("Example")
 CANCEL_POLL_S = 1.0
 
 
@@ -82,10 +85,8 @@ async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
     journal = StoreJournal(store, job)
     async with open_engine(job, loaded, loader, store.settings.data_dir / "models" / job.id) as engine:
         point = await _take_over(engine, journal) if claim.resumed else None
-        if job.method is Method.REINFORCEMENT:
-            last = await _reinforce(claim, job, loaded, engine, journal, point)
-        else:
-            last = await _supervise(claim, job, loaded, engine, journal, point)
+        work = _Work(claim=claim, job=job, loaded=loaded, engine=engine, journal=journal, point=point)
+        last = await (_reinforce(work) if job.method is Method.REINFORCEMENT else _supervise(work))
     await journal.add_result_file()
     await store.queue.finish(job.id, path=Path(last.path))
 
@@ -105,15 +106,30 @@ async def _take_over(engine: Engine, journal: StoreJournal) -> ResumePoint | Non
     return point
 
 
-async def _reinforce(
-    claim: Claim,
-    job: Job,
-    loaded: LoadedModel,
-    engine: Engine,
-    journal: StoreJournal,
-    point: ResumePoint | None,
-) -> Checkpoint:
-    rules = job.reinforcement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A claimed job and what it is done with."""
+
+    claim: Claim
+    job: Job
+    loaded: LoadedModel
+    engine: Engine
+    journal: StoreJournal
+    point: ResumePoint | None  # to go on from
+
+    @property
+    def resume(self) -> Checkpoint | None:
+        return self.point.checkpoint if self.point else None
+
+    def order(self, examples: Sequence[Example]) -> ItemOrder[Example]:
+        """Their order; the journal notes with every checkpoint where it stands."""
+        order = ItemOrder(examples, seed=self.job.seed, state=self.point.order if self.point else None)
+        self.journal.follow(lambda: order.state)
+        return order
+
+
+async def _reinforce(work: _Work) -> Checkpoint:
+    claim, job, journal, rules = work.claim, work.job, work.journal, work.job.reinforcement
     if rules is None or claim.validation_path is None:
         raise ValueError(f"job {job.id} is no reinforcement job")
     training = await asyncio.to_thread(load_items, claim.training_path)
@@ -124,37 +140,26 @@ async def _reinforce(
     async with (
         HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as tools,
         make_grader(rules.grader, response_format=rules.response_format) as grader,
-        engine.sampler as sampler,
+        work.engine.sampler as sampler,
     ):
-        world = World(sampler=sampler, chat=loaded.chat, tools=tools, grader=grader, trainer=engine.trainer)
-        order = ItemOrder(training, seed=job.seed, state=point.order if point else None)
-        journal.follow(lambda: order.state)
-        resume = point.checkpoint if point else None
+        world = World(sampler=sampler, chat=work.loaded.chat, tools=tools, grader=grader, trainer=work.engine.trainer)
+        order = work.order(training)
         try:
-            return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=resume)
+            return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=work.resume)
         finally:
             await asyncio.gather(*warnings)
 
 
-async def _supervise(
-    claim: Claim,
-    job: Job,
-    loaded: LoadedModel,
-    engine: Engine,
-    journal: StoreJournal,
-    point: ResumePoint | None,
-) -> Checkpoint:
-    shown = await asyncio.to_thread(load_demonstrations, claim.training_path)
-    order = ItemOrder(shown, seed=job.seed, state=point.order if point else None)
-    journal.follow(lambda: order.state)
+async def _supervise(work: _Work) -> Checkpoint:
+    shown = await asyncio.to_thread(load_demonstrations, work.claim.training_path)
     return await supervise(
-        job,
-        engine.trainer,
-        loaded.chat,
+        work.job,
+        work.engine.trainer,
+        work.loaded.chat,
         demonstrations=shown,
-        order=order,
-        journal=journal,
-        resume=point.checkpoint if point else None,
+        order=work.order(shown),
+        journal=work.journal,
+        resume=work.resume,
     )
 
 

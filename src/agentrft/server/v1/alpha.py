@@ -4,7 +4,7 @@ What goes wrong in a grading is a flag in a reply of 200, as OpenAI has it; a to
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,57 +18,35 @@ from agentrft.server.body import read_json
 from agentrft.server.errors import UpstreamError
 from agentrft.server.services import Served
 from agentrft.tools import run_tool
+from agentrft.wire.graders import GraderRun, GraderValidate
 from agentrft.wire.masking import mask
+from agentrft.wire.strict import parse
 
 router = APIRouter(prefix="/fine_tuning/alpha", tags=["fine-tuning"])
 
 
 @router.post("/graders/run")
 async def grade(request: Request, services: Served, caller: Authenticated) -> dict[str, Any]:
-    body = await _read(request, known=("grader", "item", "model_sample", "trace_id"))
-    grader, output = _required(body, "grader"), _required(body, "model_sample")
-    checked = await asyncio.to_thread(validate_grader, grader, param="grader")
-    async with services.sandboxes if checked["type"] == "python" else nullcontext():
-        return await run_grader(checked, body.get("item"), output, _trace_id(body))
+    asked = parse(GraderRun, await read_json(request))
+    async with services.sandboxes if asked.grader.get("type") == "python" else nullcontext():
+        return await run_grader(asked.grader, asked.item, asked.model_sample, asked.trace_id)
 
 
 @router.post("/graders/validate")
 async def validate(request: Request, caller: Authenticated) -> dict[str, Any]:
-    body = await _read(request, known=("grader",))
-    checked = await asyncio.to_thread(validate_grader, _required(body, "grader"), param="grader")
-    return {"grader": mask(checked)}
+    asked = parse(GraderValidate, await read_json(request))
+    return {"grader": mask(await asyncio.to_thread(validate_grader, asked.grader, param="grader"))}
 
 
 @router.post("/tool/run")
 async def call_tool(request: Request, services: Served, caller: Authenticated) -> dict[str, Any]:
     """Whoever has a key may have any address called, as with a job's tools. Keys that we do not know are ignored."""
-    body = await _read(request)
+    body = await read_json(request)
+    if not isinstance(body, Mapping):
+        raise UserError("The request's body must be a JSON object.", code="invalid_type")
     async with services.tool_calls:
         outcome = await run_tool(body)
     if isinstance(outcome, Fault):
         late = outcome.kind in (FaultKind.TIMEOUT, FaultKind.DEADLINE)
         raise UpstreamError(outcome.message, status=504 if late else 502)
     return outcome
-
-
-async def _read(request: Request, *, known: Sequence[str] | None = None) -> Mapping[str, Any]:
-    body = await read_json(request)
-    if not isinstance(body, Mapping):
-        raise UserError("The request's body must be a JSON object.", code="invalid_type")
-    unknown = next((key for key in body if known is not None and key not in known), None)
-    if unknown is not None:
-        raise UserError(f"Unknown parameter: '{unknown}'.", param=unknown, code="unknown_parameter")
-    return body
-
-
-def _required(body: Mapping[str, Any], key: str) -> Any:
-    if key not in body:
-        raise UserError(f"Missing required parameter: '{key}'.", param=key, code="missing_required_parameter")
-    return body[key]
-
-
-def _trace_id(body: Mapping[str, Any]) -> str | None:
-    given = body.get("trace_id")
-    if given is not None and not isinstance(given, str):
-        raise UserError("'trace_id' must be a string.", param="trace_id", code="invalid_type")
-    return given
