@@ -2,8 +2,8 @@
 
 A shard of sessions shares one root: the tokens that all their prompts begin with (system prompt and tools), computed
 and stored once, attended to with one matrix product for all sessions. Behind the root each session has a slot of its
-own. Own keys are stored [T, D] and own values [D, T], T as long as the longest session, or that of the time before: in
-this layout batched products with few query rows run 2-3 times faster on CPUs (bf16, MKL-DNN) than in the usual one.
+own, T tokens long: as many as the longest session has, or had the time before. How own values are laid out in memory
+depends on the processor (products.py).
 
 Sizes are rounded up, as every new shape of a product costs oneDNN milliseconds and about a megabyte to prepare.
 
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agentrft.sampling.model import SamplerModel
+from agentrft.sampling.products import few_rows, new_values
 
 GROW_TOKENS = 64
 SPAN_TOKENS = 32  # spans attend in multiples of this
@@ -69,7 +70,7 @@ class SlotCache:
         self.room = 0  # slots that there is memory for
         self.capacity = 0  # own tokens of each
         self.keys_LSKTD = torch.empty(0)
-        self.values_LSKDT = torch.empty(0)
+        self.values_LSKTD = torch.empty(0)
         self.root: Root | None = None
         self._longest = 0  # that was asked for since everything was last cleared
         self._usual = 0  # the same of the time before: the next sessions will need about as much
@@ -91,23 +92,23 @@ class SlotCache:
         if old:
             keys_LSKTD[:, :had, :, :old] = self.keys_LSKTD
         self.keys_LSKTD = keys_LSKTD
-        values_LSKDT = start.new_zeros(c.layers, room, c.kv_heads, c.head_dim, new)
+        values_LSKTD = new_values(start, (c.layers, room, c.kv_heads, new, c.head_dim))
         if old:
-            values_LSKDT[:, :had, :, :, :old] = self.values_LSKDT
-        self.values_LSKDT = values_LSKDT
+            values_LSKTD[:, :had, :, :old] = self.values_LSKTD
+        self.values_LSKTD = values_LSKTD
         self.room, self.capacity = room, new
 
     def clear(self) -> None:
         """Forget every slot and give the memory back. The root stays."""
         self._usual, self._longest, self.capacity, self.room = self._longest, 0, 0, 0
-        self.keys_LSKTD, self.values_LSKDT = torch.empty(0), torch.empty(0)
+        self.keys_LSKTD, self.values_LSKTD = torch.empty(0), torch.empty(0)
 
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
         """Own positions [start, stop) of one slot to another."""
         if not self.capacity:
             return
         self.keys_LSKTD[:, target, :, start:stop] = self.keys_LSKTD[:, source, :, start:stop]
-        self.values_LSKDT[:, target, :, :, start:stop] = self.values_LSKDT[:, source, :, :, start:stop]
+        self.values_LSKTD[:, target, :, start:stop] = self.values_LSKTD[:, source, :, start:stop]
 
     def mask(self, lengths_S: Tensor, rooted_S: Tensor) -> Tensor:
         """0 where a slot may look, -inf elsewhere: [S, 1, 1, P + T].
@@ -132,9 +133,9 @@ class SlotCache:
 
     def attend(self, layer: int, plan: BatchPlan, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
         """Write the rows' keys and values, then let each row attend to its root and its own past: [N, Q*D]."""
-        keys, values, given = self.keys_LSKTD[layer], self.values_LSKDT[layer], len(plan.row_slots_n)
+        keys, values, given = self.keys_LSKTD[layer], self.values_LSKTD[layer], len(plan.row_slots_n)
         keys[plan.row_slots_n, :, plan.row_positions_n] = k_NKD[:given] * k_NKD.shape[2] ** -0.5
-        values[plan.row_slots_n, :, :, plan.row_positions_n] = v_NKD[:given]
+        values[plan.row_slots_n, :, plan.row_positions_n] = v_NKD[:given]
         batch = plan.slots_B.shape[0]
         parts = [self._attend_last(layer, plan, q_NQD[:batch])] if batch else []
         parts += [self._attend_span(layer, span, q_NQD[span.offset : span.offset + span.length]) for span in plan.spans]
@@ -148,9 +149,12 @@ class SlotCache:
         dense = extent == q_BQD.shape[0]
         q_SQD = q_BQD if dense else q_BQD.new_zeros(extent, *q_BQD.shape[1:]).index_copy_(0, plan.slots_B, q_BQD)
         q_SKRD = q_SQD.view(extent, heads, ratio, size)
-        own_XTD = self.keys_LSKTD[layer][:extent].view(extent * heads, self.capacity, size)
-        scores = torch.bmm(own_XTD, q_SKRD.view(extent * heads, ratio, size).transpose(1, 2)).transpose(1, 2)
-        scores = scores.view(extent, heads, ratio, self.capacity)
+        q_XRD = q_SKRD.view(extent * heads, ratio, size)
+        keys_XTD, values_XTD = (
+            own[layer][:extent].view(extent * heads, self.capacity, size)
+            for own in (self.keys_LSKTD, self.values_LSKTD)
+        )
+        scores = few_rows(q_XRD, keys_XTD.transpose(1, 2)).view(extent, heads, ratio, self.capacity)
         root = self.root
         if root is not None:
             q_KXD = q_SKRD.transpose(0, 1).reshape(heads, extent * ratio, size)
@@ -159,8 +163,7 @@ class SlotCache:
         weights = torch.softmax(scores + plan.mask_S11X, dim=-1)
         prefix = weights.shape[-1] - self.capacity
         own_XRT = weights[..., prefix:].reshape(extent * heads, ratio, self.capacity)
-        values_XDT = self.values_LSKDT[layer][:extent].view(extent * heads, size, self.capacity)
-        out = torch.bmm(values_XDT, own_XRT.transpose(1, 2)).transpose(1, 2).reshape(extent, heads, ratio, size)
+        out = few_rows(own_XRT, values_XTD).reshape(extent, heads, ratio, size)
         if root is not None:
             w_KXP = weights[..., :prefix].transpose(0, 1).reshape(heads, extent * ratio, prefix)
             out = out + torch.bmm(w_KXP, root.values_KPD[layer]).view(heads, extent, ratio, size).transpose(0, 1)
@@ -185,7 +188,7 @@ class SlotCache:
             scores = torch.cat([torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2)), scores], dim=-1)
         weights = torch.softmax(scores, dim=-1)
         prefix = weights.shape[-1] - stop
-        out = torch.bmm(weights[..., prefix:], self.values_LSKDT[layer][span.slot, :, :, :stop].transpose(1, 2))
+        out = torch.bmm(weights[..., prefix:], self.values_LSKTD[layer][span.slot, :, :stop])
         if root is not None:
             out = out + torch.bmm(weights[..., :prefix], root.values_KPD[layer])
         return out.view(heads, length, ratio, size).transpose(0, 1).reshape(length, -1)[: span.length]
