@@ -5,7 +5,7 @@ The two differ in how tokens attend (a growing cache here, a packed tree there) 
 log-probabilities equal the trainer's up to rounding.
 
 Shapes: N packed tokens, H hidden size, Q query heads, K key-value heads, D head size, I intermediate size, V
-vocabulary.
+vocabulary, X the columns of a fused layer.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agentrft.modeling.config import ModelConfig
-from agentrft.modeling.operations import gated_silu, rms_norm, rotate
+from agentrft.modeling.operations import gated_silu, rms_norm, split_rotated
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(q [N,Q,D], k [N,K,D], v [N,K,D]) of one layer -> [N, Q*D]. Query heads of one key-value head are neighbours."""
@@ -47,11 +47,11 @@ class Rotary:
         self._cos_TD, self._sin_TD = self._tables(2048)
 
     def __call__(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine [N, 1, D/2] of each token's position."""
+        """Cosine and sine [N, D/2] of each token's position."""
         longest = int(positions_N.max()) + 1
         if longest > self._cos_TD.shape[0]:
             self._cos_TD, self._sin_TD = self._tables(max(longest, 2 * self._cos_TD.shape[0]))
-        return self._cos_TD[positions_N][:, None], self._sin_TD[positions_N][:, None]
+        return self._cos_TD[positions_N], self._sin_TD[positions_N]
 
     def _tables(self, length: int) -> tuple[Tensor, Tensor]:
         half = torch.arange(0, self._config.head_dim, 2).float() / self._config.head_dim
@@ -63,19 +63,19 @@ def apply_layer(
     x_NH: Tensor, layer: Layer, config: ModelConfig, rotary: tuple[Tensor, Tensor], attend: Attend
 ) -> Tensor:
     """One decoder block on packed tokens."""
-    q_size, kv_size = config.heads * config.head_dim, config.kv_heads * config.head_dim
-    qkv = layer.qkv(rms_norm(x_NH, layer.norm_attention_H, config.norm_eps))
-    q, k, v = qkv.split([q_size, kv_size, kv_size], dim=-1)
-    q_NQD = _normed(q.view(-1, config.heads, config.head_dim), layer.norm_q_D, config.norm_eps)
-    k_NKD = _normed(k.view(-1, config.kv_heads, config.head_dim), layer.norm_k_D, config.norm_eps)
-    v_NKD = v.view(-1, config.kv_heads, config.head_dim)
-    x_NH = x_NH + layer.out(attend(rotate(q_NQD, *rotary), rotate(k_NKD, *rotary), v_NKD))
-    gate_up_NI2 = layer.gate_up(rms_norm(x_NH, layer.norm_mlp_H, config.norm_eps))
-    return x_NH + layer.down(gated_silu(gate_up_NI2))
+    qkv_NX = layer.qkv(rms_norm(x_NH, layer.norm_attention_H, config.norm_eps))
+    if layer.norm_q_D is not None and layer.norm_k_D is not None:
+        qkv_NX = _heads_normed(qkv_NX, layer.norm_q_D, layer.norm_k_D, config)
+    x_NH = x_NH + layer.out(attend(*split_rotated(qkv_NX, rotary, config.heads, config.kv_heads)))
+    gate_up_NX = layer.gate_up(rms_norm(x_NH, layer.norm_mlp_H, config.norm_eps))
+    return x_NH + layer.down(gated_silu(gate_up_NX))
 
 
-def _normed(x: Tensor, weight_D: Tensor | None, eps: float) -> Tensor:
-    return x if weight_D is None else rms_norm(x, weight_D, eps)
+def _heads_normed(qkv_NX: Tensor, norm_q_D: Tensor, norm_k_D: Tensor, config: ModelConfig) -> Tensor:
+    heads, kv_heads = config.heads, config.kv_heads
+    q, k, v = qkv_NX.unflatten(1, (-1, config.head_dim)).split([heads, kv_heads, kv_heads], dim=1)
+    q, k = rms_norm(q, norm_q_D, config.norm_eps), rms_norm(k, norm_k_D, config.norm_eps)
+    return torch.cat([q, k, v], dim=1).flatten(1)
 
 
 def flush_denormals() -> None:

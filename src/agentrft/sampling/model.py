@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from agentrft.modeling.adapters import Adapters, merge
 from agentrft.modeling.config import ModelConfig
 from agentrft.modeling.network import Layer, Rotary
+from agentrft.modeling.operations import rms_norm
 from agentrft.modeling.weights import FUSED, BaseWeights, LayerWeights
 from agentrft.sampling.linear import inference_linear
 
@@ -32,8 +32,7 @@ class SamplerModel:
 
     def logits(self, x_BH: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Final norm and output layer: [B, V]."""
-        normed = F.rms_norm(x_BH, (self.config.hidden,), self.norm_H, self.config.norm_eps)
-        return self.head(normed).to(dtype)
+        return self.head(rms_norm(x_BH, self.norm_H, self.config.norm_eps)).to(dtype)
 
 
 def build_model(base: BaseWeights, adapters: Adapters | None, version: int) -> SamplerModel:
