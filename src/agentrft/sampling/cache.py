@@ -19,6 +19,7 @@ from torch import Tensor
 
 from agentrft.sampling.model import SamplerModel
 from agentrft.sampling.products import few_rows, new_values
+from agentrft.sampling.softmax import weigh
 
 GROW_TOKENS = 64
 SPAN_TOKENS = 32  # spans attend in multiples of this
@@ -44,10 +45,11 @@ class SpanPlan:
     """Tokens of one slot that are processed together: all but its last pending one."""
 
     slot: int
+    start: int  # own position of its first token
     length: int
     offset: int  # of its first row in the packed batch
-    rooted: bool
-    mask_C1T: Tensor  # from SlotCache.span_mask: which own positions each token sees
+    rooted_C: Tensor  # whether the slot stands on the root, for each token; with padding, as is the next
+    lengths_C: Tensor  # own positions that each token sees, itself included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,21 @@ class BatchPlan:
     row_positions_n: Tensor  # own position that each row writes
     rows: int  # with padding
     spans: tuple[SpanPlan, ...]
-    mask_S11X: Tensor  # from SlotCache.mask: which of root and own positions each slot sees
+    lengths_S: Tensor  # own positions that each of the first slots sees, 0 where none samples
+    rooted_S: Tensor  # whether it stands on the root
+
+
+def plan_span(*, slot: int, start: int, length: int, offset: int, rooted: bool, device: torch.device) -> SpanPlan:
+    """A span with its padding: the padding's tokens see what a next token would, and nobody reads them."""
+    rows = -(-length // SPAN_TOKENS) * SPAN_TOKENS
+    return SpanPlan(
+        slot=slot,
+        start=start,
+        length=length,
+        offset=offset,
+        rooted_C=torch.full((rows,), rooted, device=device),
+        lengths_C=torch.arange(start + 1, start + 1 + rows, device=device).clamp_max_(start + length),
+    )
 
 
 class SlotCache:
@@ -110,27 +126,6 @@ class SlotCache:
         self.keys_LSKTD[:, target, :, start:stop] = self.keys_LSKTD[:, source, :, start:stop]
         self.values_LSKTD[:, target, :, start:stop] = self.values_LSKTD[:, source, :, start:stop]
 
-    def mask(self, lengths_S: Tensor, rooted_S: Tensor) -> Tensor:
-        """0 where a slot may look, -inf elsewhere: [S, 1, 1, P + T].
-
-        `lengths_S` counts the own tokens visible to each slot of the range, at least 1; `rooted_S` says whether it
-        stands on the root.
-        """
-        hidden = torch.arange(self.capacity, device=self.keys_LSKTD.device)[None] >= lengths_S[:, None]
-        if self.root is not None:
-            prefix = (~rooted_S)[:, None].expand(-1, len(self.root.ids))
-            hidden = torch.cat([prefix, hidden], dim=1)
-        mask = torch.zeros(hidden.shape, dtype=self.keys_LSKTD.dtype, device=self.keys_LSKTD.device)
-        return mask.masked_fill_(hidden, float("-inf"))[:, None, None]
-
-    def span_mask(self, start: int, length: int) -> Tensor:
-        """0 where a token of a span may look, -inf elsewhere: [C, 1, T], both rounded up. The same in every layer."""
-        stop = -(-(start + length) // GROW_TOKENS) * GROW_TOKENS
-        rows = -(-length // SPAN_TOKENS) * SPAN_TOKENS
-        late = torch.ones(rows, stop, dtype=torch.bool, device=self.keys_LSKTD.device).triu_(start + 1)
-        mask = torch.zeros(late.shape, dtype=self.keys_LSKTD.dtype, device=self.keys_LSKTD.device)
-        return mask.masked_fill_(late, float("-inf"))[:, None]
-
     def attend(self, layer: int, plan: BatchPlan, q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:
         """Write the rows' keys and values, then let each row attend to its root and its own past: [N, Q*D]."""
         keys, values, given = self.keys_LSKTD[layer], self.values_LSKTD[layer], len(plan.row_slots_n)
@@ -145,53 +140,57 @@ class SlotCache:
 
     def _attend_last(self, layer: int, plan: BatchPlan, q_BQD: Tensor) -> Tensor:
         """The newest token of each sampling slot, all at once."""
-        extent, heads, ratio, size = plan.mask_S11X.shape[0], *self._sizes(q_BQD)
-        dense = extent == q_BQD.shape[0]
+        extent, heads, ratio, size = len(plan.lengths_S), *self._sizes(q_BQD)
+        dense = extent == len(q_BQD)
         q_SQD = q_BQD if dense else q_BQD.new_zeros(extent, *q_BQD.shape[1:]).index_copy_(0, plan.slots_B, q_BQD)
         q_SKRD = q_SQD.view(extent, heads, ratio, size)
-        q_XRD = q_SKRD.view(extent * heads, ratio, size)
         keys_XTD, values_XTD = (
             own[layer][:extent].view(extent * heads, self.capacity, size)
             for own in (self.keys_LSKTD, self.values_LSKTD)
         )
-        scores = few_rows(q_XRD, keys_XTD.transpose(1, 2)).view(extent, heads, ratio, self.capacity)
-        root = self.root
-        if root is not None:
-            q_KXD = q_SKRD.transpose(0, 1).reshape(heads, extent * ratio, size)
-            rooted = torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2))
-            scores = torch.cat([rooted.view(heads, extent, ratio, -1).transpose(0, 1), scores], dim=-1)
-        weights = torch.softmax(scores + plan.mask_S11X, dim=-1)
-        prefix = weights.shape[-1] - self.capacity
-        own_XRT = weights[..., prefix:].reshape(extent * heads, ratio, self.capacity)
-        out = few_rows(own_XRT, values_XTD).reshape(extent, heads, ratio, size)
-        if root is not None:
-            w_KXP = weights[..., :prefix].transpose(0, 1).reshape(heads, extent * ratio, prefix)
-            out = out + torch.bmm(w_KXP, root.values_KPD[layer]).view(heads, extent, ratio, size).transpose(0, 1)
-        out_SX = out.reshape(extent, heads * ratio * size)
+        own_XRT = few_rows(q_SKRD.view(extent * heads, ratio, size), keys_XTD.transpose(1, 2))
+        own_KSRT = own_XRT.view(extent, heads, ratio, self.capacity).transpose(0, 1)
+        root_KSRP = self._root_scores(layer, q_SKRD.transpose(0, 1))
+        weigh(root_KSRP, own_KSRT, plan.lengths_S, plan.rooted_S)
+        out = few_rows(own_XRT, values_XTD).view(extent, heads, ratio, size)
+        if self.root is not None:
+            out += self._root_values(layer, root_KSRP).transpose(0, 1)
+        out_SX = out.view(extent, -1)
         return out_SX if dense else out_SX[plan.slots_B]
+
+    def _attend_span(self, layer: int, span: SpanPlan, q_CQD: Tensor) -> Tensor:
+        """Several tokens of one slot, causal among themselves."""
+        heads, ratio, size = self._sizes(q_CQD)
+        length, stop = len(span.lengths_C), -(-(span.start + span.length) // GROW_TOKENS) * GROW_TOKENS
+        q_CQD = F.pad(q_CQD, (0, 0, 0, 0, 0, length - span.length))
+        q_KCRD = q_CQD.view(length, heads, ratio, size).transpose(0, 1)
+        keys_KTD, values_KTD = (own[layer][span.slot, :, :stop] for own in (self.keys_LSKTD, self.values_LSKTD))
+        own_KXT = torch.bmm(q_KCRD.reshape(heads, length * ratio, size), keys_KTD.transpose(1, 2))
+        root_KCRP = self._root_scores(layer, q_KCRD)
+        weigh(root_KCRP, own_KXT.view(heads, length, ratio, stop), span.lengths_C, span.rooted_C)
+        out = torch.bmm(own_KXT, values_KTD).view(heads, length, ratio, size)
+        if self.root is not None:
+            out += self._root_values(layer, root_KCRP)
+        return out.transpose(0, 1).reshape(length, -1)[: span.length]
+
+    def _root_scores(self, layer: int, q_KSRD: Tensor) -> Tensor:
+        """Of queries against the root's keys: [K, S, R, P]; P is 0 where there is no root."""
+        heads, queries, ratio, size = q_KSRD.shape
+        if self.root is None:
+            return q_KSRD.new_empty(heads, queries, ratio, 0)
+        q_KXD = q_KSRD.reshape(heads, queries * ratio, size)
+        return torch.bmm(q_KXD, self.root.keys_KPD[layer].transpose(1, 2)).view(heads, queries, ratio, -1)
+
+    def _root_values(self, layer: int, weights_KSRP: Tensor) -> Tensor:
+        """What weights over the root take from it: [K, S, R, D]."""
+        assert self.root is not None
+        weights_KXP = weights_KSRP.flatten(1, 2)
+        return torch.bmm(weights_KXP, self.root.values_KPD[layer]).view(*weights_KSRP.shape[:3], -1)
 
     def _sizes(self, q_NQD: Tensor) -> tuple[int, int, int]:
         """K, R and D."""
         heads = self.keys_LSKTD.shape[2]
         return heads, q_NQD.shape[1] // heads, q_NQD.shape[2]
-
-    def _attend_span(self, layer: int, span: SpanPlan, q_CQD: Tensor) -> Tensor:
-        """Several tokens of one slot, causal among themselves."""
-        heads, ratio, size = self._sizes(q_CQD)
-        length, _, stop = span.mask_C1T.shape
-        q_CQD = F.pad(q_CQD, (0, 0, 0, 0, 0, length - span.length))
-        q_KXD = q_CQD.view(length, heads, ratio, size).transpose(0, 1).reshape(heads, length * ratio, size)
-        scores = torch.bmm(q_KXD, self.keys_LSKTD[layer][span.slot, :, :stop].transpose(1, 2))
-        scores = (scores.view(heads, length, ratio, stop) + span.mask_C1T).view(heads, length * ratio, stop)
-        root = self.root if span.rooted else None
-        if root is not None:
-            scores = torch.cat([torch.bmm(q_KXD, root.keys_KPD[layer].transpose(1, 2)), scores], dim=-1)
-        weights = torch.softmax(scores, dim=-1)
-        prefix = weights.shape[-1] - stop
-        out = torch.bmm(weights[..., prefix:], self.values_LSKTD[layer][span.slot, :, :stop])
-        if root is not None:
-            out = out + torch.bmm(weights[..., :prefix], root.values_KPD[layer])
-        return out.view(heads, length, ratio, size).transpose(0, 1).reshape(length, -1)[: span.length]
 
 
 def causal_attention(q_NQD: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> Tensor:

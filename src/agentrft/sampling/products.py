@@ -20,9 +20,9 @@ def _transposed() -> bool:
 
 
 def few_rows(rows_XRI: Tensor, matrices_XIN: Tensor) -> Tensor:
-    """[X, R, N]; R is small."""
+    """[X, R, N], contiguous; R is small."""
     if _transposed() and rows_XRI.device.type == "cpu":
-        return torch.bmm(matrices_XIN.transpose(1, 2), rows_XRI.transpose(1, 2)).transpose(1, 2)
+        return torch.bmm(matrices_XIN.transpose(1, 2), rows_XRI.transpose(1, 2)).transpose(1, 2).contiguous()
     return torch.bmm(rows_XRI, matrices_XIN)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from agentrft.domain.episode import FinishReason
 from agentrft.modeling.network import apply_layer
 from agentrft.modeling.prefix import common_prefix
-from agentrft.sampling.cache import BatchPlan, Root, SlotCache, SpanPlan, causal_attention, padded
+from agentrft.sampling.cache import BatchPlan, Root, SlotCache, SpanPlan, causal_attention, padded, plan_span
 from agentrft.sampling.draw import draw, restrict_top_p
 from agentrft.sampling.model import SamplerModel
 from agentrft.sampling.session import Draft, Slot
@@ -219,29 +219,32 @@ class Shard:
         last = [(slot, slot.pending[-1], len(slot.known) - 1 - self._base(slot)) for slot in sampling]
         rows = [(slot.index, position, token) for slot, token, position in last]
         plans: list[SpanPlan] = []
+        device = self.model.embedding_VH.device
         for slot, early in spans:
             start = len(slot.cached) - self._base(slot)
             plans.append(
-                SpanPlan(
+                plan_span(
                     slot=slot.index,
+                    start=start,
                     length=len(early),
                     offset=len(rows),
                     rooted=slot.rooted,
-                    mask_C1T=self.cache.span_mask(start, len(early)),
+                    device=device,
                 )
             )
             rows += [(slot.index, start + i, token) for i, token in enumerate(early)]
-        device = self.model.embedding_VH.device
         indices, positions, ids = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
         self.cache.reserve(self.cache.room, int(positions.max()) + 1, like=self.model)
         width = padded(len(rows))
+        lengths_S, rooted_S = self._visible(sampling)
         plan = BatchPlan(
             slots_B=indices[: len(sampling)],
             row_slots_n=indices,
             row_positions_n=positions,
             rows=width,
             spans=tuple(plans),
-            mask_S11X=self._mask(sampling),
+            lengths_S=lengths_S,
+            rooted_S=rooted_S,
         )
         self._advance(spans, sampling)
         return plan, F.pad(ids, (0, width - len(rows))), sampling
@@ -253,17 +256,19 @@ class Shard:
             slot.cached.append(slot.pending[0])
             slot.pending = []
 
-    def _mask(self, sampling: list[Slot]) -> Tensor:
+    def _visible(self, sampling: list[Slot]) -> tuple[Tensor, Tensor]:
+        """Own tokens that each slot sees up to the last that samples, 0 for others, and whether it sees the root."""
         extent = max((slot.index for slot in sampling), default=-1) + 1
         extent = min(padded(extent), self.cache.room) if extent else 0
-        lengths, rooted = [1] * extent, [False] * extent
+        lengths, rooted = [0] * extent, [False] * extent
         for slot in sampling:
             lengths[slot.index] = len(slot.known) - self._base(slot)
             rooted[slot.index] = slot.rooted
         device = self.model.embedding_VH.device
-        # Dtypes are given: nobody may sample in a step, and an empty tensor would be of floats.
-        lengths_S = torch.tensor(lengths, dtype=torch.long, device=device)
-        return self.cache.mask(lengths_S, torch.tensor(rooted, dtype=torch.bool, device=device))
+        return (
+            torch.tensor(lengths, dtype=torch.long, device=device),
+            torch.tensor(rooted, dtype=torch.bool, device=device),
+        )
 
     def _forward(self, plan: BatchPlan, ids_N: Tensor) -> Tensor:
         model = self.model

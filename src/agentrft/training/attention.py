@@ -17,7 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from agentrft.modeling.floats import array, has_kernels
 from agentrft.modeling.prefix import common_prefix
+from agentrft.training import kernels
 from agentrft.training.tree import Tree
 
 QUERIES = 128  # tokens of a block: with keys of a few hundred, the scores of three heads take about a megabyte
@@ -31,7 +33,7 @@ class Block:
     first: int  # packed index of the first query, counted from the end of the stem
     ranges: tuple[tuple[int, int], ...]  # of packed indices: the keys
     open: int  # the first `open` keys are seen by every query: no mask
-    mask_ST: Tensor  # over the keys behind those: 0 or -inf
+    hidden_ST: Tensor  # which of the keys behind those a query must not see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +54,12 @@ def padded(tokens: int) -> int:
     return -(-tokens // QUERIES) * QUERIES
 
 
-def plan_attention(tree: Tree, dtype: torch.dtype, device: torch.device) -> tuple[Block, ...]:
+def plan_attention(tree: Tree, device: torch.device) -> tuple[Block, ...]:
     """How the tokens of a tree attend; the same in every layer."""
     rows = [_Piece(path=tuple(range(tree.root)), count=tree.root - tree.stem)]
     rows += [_Piece(path=row.path, count=len(row.path) - max(row.owned, tree.root)) for row in tree.rows]
     batches = _batches(rows)
-    return tuple(_block(batch, number * QUERIES, dtype, device) for number, batch in enumerate(batches))
+    return tuple(_block(batch, number * QUERIES, device) for number, batch in enumerate(batches))
 
 
 def _batches(rows: Sequence[_Piece]) -> Iterator[list[_Piece]]:
@@ -77,7 +79,7 @@ def _batches(rows: Sequence[_Piece]) -> Iterator[list[_Piece]]:
         yield batch
 
 
-def _block(batch: Sequence[_Piece], first: int, dtype: torch.dtype, device: torch.device) -> Block:
+def _block(batch: Sequence[_Piece], first: int, device: torch.device) -> Block:
     common = batch[0].before
     for piece in batch[1:]:
         common = common[: common_prefix(common, piece.before)]
@@ -97,7 +99,7 @@ def _block(batch: Sequence[_Piece], first: int, dtype: torch.dtype, device: torc
         first=first,
         ranges=(*_ranges([*common, *rest]), *([(0, padding)] if padding else [])),
         open=len(common),
-        mask_ST=torch.zeros(hidden_ST.shape, dtype=dtype).masked_fill_(hidden_ST, float("-inf")).to(device),
+        hidden_ST=hidden_ST.to(device),
     )
 
 
@@ -164,8 +166,11 @@ class _Operands:
             for x_KND in (self.k_KND, self.v_KND)
         )
         scores_KXT = _folded(self.q_KMRD, block) @ k_KTD.transpose(1, 2)
-        by_query = scores_KXT.view(self.heads, QUERIES, -1, scores_KXT.shape[2])
-        by_query[..., block.open :] += block.mask_ST[:, None]
+        scores_KSRT = scores_KXT.view(self.heads, QUERIES, -1, scores_KXT.shape[2])
+        if has_kernels(scores_KSRT):
+            kernels.masked_softmax(array(scores_KSRT), block.open, array(block.hidden_ST))
+            return k_KTD, v_KTD, scores_KXT
+        scores_KSRT[..., block.open :].masked_fill_(block.hidden_ST[:, None], float("-inf"))
         return k_KTD, v_KTD, torch.softmax(scores_KXT, dim=-1)
 
 

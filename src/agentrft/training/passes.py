@@ -92,7 +92,7 @@ def _states(
     """The last layer's states [M, H] of the tokens behind the stem. `pairs` takes their keys and values, by layer."""
     config = network.config
     device = network.embedding_VH.device
-    plan = plan_attention(tree, network.embedding_VH.dtype, device)
+    plan = plan_attention(tree, device)
     padding = (0,) * (padded(tree.fresh) - tree.fresh)
 
     def attend(q_MQD: Tensor, k_MKD: Tensor, v_MKD: Tensor) -> Tensor:
