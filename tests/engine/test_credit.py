@@ -1,6 +1,7 @@
 """Who did better than their peers, and by how much: rl-engine reference, sections 1.3 and 1.7."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentrft.domain.episode import Completion, FinishReason, Group, Span, TokenKind
 from agentrft.domain.job import Penalty
-from agentrft.engine.credit import accuracy_advantages, advantages, data
+from agentrft.engine.credit import accuracy_advantages, advantages, data, thinned
 from agentrft.engine.transcript import Transcript
 from agentrft.testing import a_group, an_episode, an_item
 
@@ -164,3 +165,36 @@ def test_attempts_without_advantage_or_without_tokens_are_left_out() -> None:
     assert len(data([a_group([1.0, 0.5, 0.0])], NO_PENALTY)) == 2
     silent = replace(an_episode(an_item()), tokens=Transcript().tokens())
     assert len(data([a_group([0.0, 1.0], episodes=[silent, an_episode()])], NO_PENALTY)) == 1
+
+
+ADVANTAGES = st.lists(st.one_of(st.just(0.0), st.floats(-2, 2).map(lambda x: round(x, 2))), min_size=1, max_size=12)
+
+
+@given(ADVANTAGES, st.integers(1, 12), st.integers(0, 1000))
+def test_thinning_keeps_no_more_than_asked_and_all_where_there_are_no_more(
+    amounts: list[float], keep: int, seed: int
+) -> None:
+    shown = thinned(amounts, keep, random.Random(seed))
+    kept = [index for index, amount in enumerate(shown) if amount]
+    useful = [index for index, amount in enumerate(amounts) if amount]
+    assert len(kept) == min(keep, len(useful))
+    if keep >= len(useful):
+        assert shown == pytest.approx(amounts)
+    assert all(math.copysign(1, shown[i]) == math.copysign(1, amounts[i]) for i in kept)
+    assert all(abs(shown[i]) >= abs(amounts[i]) - 1e-9 for i in kept)
+
+
+@given(ADVANTAGES, st.integers(1, 6))
+def test_thinned_advantages_are_right_on_average(amounts: list[float], keep: int) -> None:
+    draws = [thinned(amounts, keep, random.Random(seed)) for seed in range(400)]
+    largest = max(map(abs, amounts)) + sum(map(abs, amounts)) / keep
+    for place, amount in enumerate(amounts):
+        mean = math.fsum(draw[place] for draw in draws) / len(draws)
+        assert mean == pytest.approx(amount, abs=0.25 * largest + 1e-9)
+
+
+def test_of_three_successes_in_sixteen_all_are_kept_and_the_failures_weigh_more() -> None:
+    amounts = [0.8] * 3 + [-0.2] * 13
+    shown = thinned(amounts, 8, random.Random(1))
+    assert shown[:3] == pytest.approx([0.8] * 3)
+    assert [amount for amount in shown[3:] if amount] == pytest.approx([-0.2 * 13 / 5] * 5)

@@ -84,6 +84,7 @@ def demo_method(recipe: Recipe, tools: Sequence[Mapping[str, Any]]) -> dict[str,
         },
         "agentrft": {
             "group_size": recipe.group_size,
+            "train_attempts": recipe.train_attempts,
             "learning_rate": recipe.learning_rate,
             "max_steps": recipe.total_steps,
             "max_turn_tokens": recipe.max_turn_tokens,

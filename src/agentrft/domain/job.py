@@ -99,6 +99,7 @@ class Reinforcement:
     max_refills: int = 2  # further draws of items, each at most a batch, to replace groups without signal
     max_attempts: int = 3  # of one episode that meets a fault
     min_group: int = 2  # valid attempts below which a group is skipped
+    train_attempts: int | None = None  # of each group, at most so many are trained on (engine/credit.py: thinned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from agentrft.engine.metrics import Metrics, mean_sampled_tokens, step_metrics
 from agentrft.engine.order import Order
 from agentrft.engine.rollout import Agent
 from agentrft.engine.schedule import learning_rate
+from agentrft.engine.seeds import derive_seed
 from agentrft.ports import ChatFormat, Evaluation, Grader, Journal, Sampler, Tools, Trainer
 
 
@@ -135,7 +136,12 @@ class _Run:
     async def _learn(self, batch: Batch, step: int) -> UpdateStats | None:
         """One update on the useful groups, then everybody samples from the new weights."""
         self._freeze_length(batch.episodes)
-        learned_from = data(batch.useful, self.rules.penalty)
+        learned_from = data(
+            batch.useful,
+            self.rules.penalty,
+            keep=self.rules.train_attempts,
+            seed=derive_seed(self.job.seed, step),
+        )
         if not learned_from or self.tokens_per_episode is None:
             await self.journal.warn(no_update_warning(batch, self.rules, step))
             return None

@@ -89,6 +89,7 @@ class ReinforcementSettings(Weights):
     """`method.reinforcement.agentrft`."""
 
     group_size: Annotated[int, Field(ge=2, le=1024)] | None = None
+    train_attempts: Count | None = None  # of each group
     loss: LossName | None = None
     penalty: PenaltySettings | None = None
     max_tool_calls: Count | None = None

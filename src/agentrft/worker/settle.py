@@ -123,6 +123,7 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         limits=_limits(asked, ours),
         penalty=_penalty(ours.penalty),
         loss=Loss(ours.loss or Loss.RFT_V1),
+        train_attempts=ours.train_attempts,
         max_refills=MAX_REFILLS if ours.max_refills is None else ours.max_refills,
     )
 
