@@ -9,13 +9,10 @@ each try carries how long it will be waited for and, where a secret was agreed o
 import asyncio
 import random
 import re
-import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
 
@@ -23,16 +20,14 @@ import httpx2
 
 from agentrft.domain.faults import FaultKind
 from agentrft.domain.ids import new_id
+from agentrft.outbound.lanes import Lanes
 from agentrft.outbound.signature import Signer
 from agentrft.outbound.turnstile import Countdown, Turn, Turnstile
 
 MAX_RETRIES = 3
 MAX_REPLY_BYTES = 1 << 20
-CONNECT_TIMEOUT_S = 10.0
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 DEADLINE_HEADER = "X-Agentrft-Deadline-Ms"  # for how long the caller waits for the reply to this very request
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")  # never sent through a proxy of the environment
-_LIMITS = httpx2.Limits(max_connections=1024, max_keepalive_connections=128, keepalive_expiry=30.0)
 _INFLATE_ANY = 47  # zlib's wbits for "gzip or deflate, see the header"
 _ENDPOINT_FAILURES = (FaultKind.HTTP_5XX, FaultKind.TIMEOUT, FaultKind.CONNECTION, FaultKind.INVALID_REPLY)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -69,12 +64,6 @@ class Failure:
     message: str
     retry: bool = True
     attempts: int = 1
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """The certificates to trust: reading them takes tens of milliseconds, too long for every single call."""
-    return httpx2.create_ssl_context()
 
 
 def backoff_s(attempt: int) -> float:
@@ -156,7 +145,7 @@ class _Request:
 
 
 class Transport:
-    """One HTTP client for all episodes of a job. Use as an async context manager.
+    """The HTTP connections of all episodes of a job. Use as an async context manager.
 
     Args:
         backoff_s: seconds to pause after the n-th failed try, n from 1.
@@ -174,23 +163,15 @@ class Transport:
         self._backoff_s = backoff_s
         self._pause = pause
         self._max_reply_bytes = max_reply_bytes
-        self._client = httpx2.AsyncClient(
-            verify=_trust(),
-            follow_redirects=False,
-            limits=_LIMITS,
-            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),  # the rest is bounded per try, in _try
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            mounts=dict.fromkeys(_LOOPBACK),
-        )
+        self._lanes = Lanes()
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._client.__aexit__(kind, error, traceback)
+        await self._lanes.close()
 
     async def post(
         self,
@@ -210,8 +191,9 @@ class Transport:
         """
         turnstile = turnstile or Turnstile()
         countdown = Countdown(target.deadline_s)
-        ours = {IDEMPOTENCY_HEADER: new_id("msg_"), **headers}
-        request = _Request(target=target, body=body, headers=ours, judge=judge)
+        if IDEMPOTENCY_HEADER not in headers:
+            headers = {**headers, IDEMPOTENCY_HEADER: new_id("msg_")}
+        request = _Request(target=target, body=body, headers=headers, judge=judge)
         attempt = 0
         while True:
             async with turnstile.turn(countdown) as turn:
@@ -246,7 +228,8 @@ class Transport:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._client.stream("POST", url, content=body, headers=headers) as response,
+                self._lanes.client() as client,
+                client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 content = await self._read(response)
         except (TimeoutError, httpx2.TimeoutException):
