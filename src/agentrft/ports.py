@@ -15,6 +15,7 @@ from agentrft.domain.episode import (
     Item,
     Message,
     Span,
+    StopReason,
     ToolCall,
     ToolResult,
     ToolSpec,
@@ -84,12 +85,26 @@ class CallContext:
     step: int
     attempt: int
     turn: int
+    group: str = ""  # what the attempts at one item in one step have in common
 
 
 class Tools(Protocol):
     """The user's tools. A reply that the model should see is a result; an endpoint that failed is a fault."""
 
     async def call(self, call: ToolCall, context: CallContext) -> ToolResult | Fault: ...
+
+
+class Lifecycle(Protocol):
+    """Hears of every attempt before its first token and after its grade, so that each can have a machine of its own."""
+
+    async def begin(self, context: CallContext) -> Fault | None:
+        """Called once, first of all, and bounded in time; an attempt that cannot begin ends with the fault."""
+
+    def end(self, context: CallContext, stop: StopReason | None) -> None:
+        """The attempt is over, whatever happened to it; None: it was cancelled, or we failed.
+
+        Returns at once and never raises: no attempt waits for it, and no cancellation can get in between.
+        """
 
 
 class Grader(Protocol):

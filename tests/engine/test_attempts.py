@@ -1,8 +1,11 @@
 """A fault never becomes a reward: the attempt is kept for the record and made again."""
 
 import asyncio
+from dataclasses import replace
 
-from agentrft.domain.episode import Episode, Grade, Group, ToolCall
+import pytest
+
+from agentrft.domain.episode import Episode, Grade, Group, StopReason, ToolCall
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import Limits, Sampling
 from agentrft.engine.attempts import Examiner, Progress, graded
@@ -13,6 +16,7 @@ from agentrft.testing import (
     FunctionGrader,
     InProcessTools,
     MemoryJournal,
+    MemoryLifecycle,
     WordChat,
     an_episode,
     an_item,
@@ -97,3 +101,72 @@ async def test_a_grader_that_never_answers_is_a_fault_of_the_grader() -> None:
     result = await graded(an_episode(), SilentGrader(), deadline_s=0.02)
     assert result.fault is not None
     assert (result.fault.owner, result.fault.kind) == (FaultOwner.GRADER_ENDPOINT, FaultKind.DEADLINE)
+
+
+async def test_every_attempt_begins_before_its_first_call_and_ends_after_its_grade() -> None:
+    lifecycle = MemoryLifecycle()
+    seen: list[tuple[str, int, int]] = []
+
+    def search(call: ToolCall, context: CallContext) -> str | Fault:
+        seen.append(("call", len(lifecycle.begun), len(lifecycle.ended)))
+        return broken_tool("search") if context.attempt == 0 else "ok"
+
+    def grade(episode: Episode) -> float:
+        seen.append(("grade", len(lifecycle.begun), len(lifecycle.ended)))
+        return 1.0
+
+    examiner = examiner_with(InProcessTools({"search": search}), FunctionGrader(grade))
+    group = await run(replace(examiner, lifecycle=lifecycle), MemoryJournal(), size=1)
+    assert seen == [("call", 1, 0), ("call", 2, 1), ("grade", 2, 1)]
+    assert [(context.attempt, stop) for context, stop in lifecycle.ended] == [
+        (0, StopReason.FAULT),
+        (1, StopReason.ANSWER),
+    ]
+    assert [context.trace_id for context in lifecycle.begun] == [each.episode.trace_id for each in group.episodes]
+
+
+async def test_an_attempt_that_cannot_begin_makes_no_call_and_is_made_again_never_scored_zero() -> None:
+    lifecycle = MemoryLifecycle(lambda context: broken_tool("lifecycle") if context.attempt == 0 else None)
+    tools = failing_for(set())
+    group = await run(replace(examiner_with(tools), lifecycle=lifecycle), MemoryJournal(), size=2)
+    first = group.episodes[0]
+    assert (first.grade, first.fault) == (None, broken_tool("lifecycle"))
+    assert (first.episode.stop, first.episode.turns, len(first.episode.tokens)) == (StopReason.FAULT, (), 0)
+    assert [each.reward for each in group.valid] == [1.0, 1.0]
+    assert {context.attempt for _, context in tools.calls} == {1, 2}
+    assert len(lifecycle.ended) == 3
+
+
+@pytest.mark.parametrize("where", ["tool", "grader"])
+async def test_the_end_is_told_when_an_attempt_is_cancelled(where: str) -> None:
+    reached = asyncio.Event()
+
+    async def search(call: ToolCall, context: CallContext) -> str:
+        if where == "tool":
+            reached.set()
+            await asyncio.Event().wait()
+        return "ok"
+
+    class SilentGrader:
+        async def grade(self, episode: Episode) -> Grade | Fault:
+            reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    lifecycle = MemoryLifecycle()
+    examiner = replace(examiner_with(InProcessTools({"search": search})), lifecycle=lifecycle, grader=SilentGrader())
+    task = asyncio.ensure_future(run(examiner, MemoryJournal()))
+    await reached.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [stop for _, stop in lifecycle.ended] == [None] * 4
+
+
+async def test_the_attempts_of_a_group_share_its_name_and_two_groups_do_not() -> None:
+    tools = failing_for({0})
+    examiner = examiner_with(tools)
+    await run(examiner, MemoryJournal())
+    await run(examiner, MemoryJournal())
+    names = [context.group for _, context in tools.calls]
+    assert len(set(names[:5])) == len(set(names[5:])) == 1
+    assert names[0] != names[5]

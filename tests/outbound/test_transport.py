@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from agentrft.domain.faults import FaultKind
+from agentrft.outbound.breaker import Breaker, BreakerRules, BreakerState
 from agentrft.outbound.transport import (
     Failure,
     Reply,
@@ -12,9 +13,11 @@ from agentrft.outbound.transport import (
     excerpt,
     find_header_problem,
     find_url_problem,
+    judge_status,
     public_url,
 )
-from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
+from agentrft.outbound.turnstile import Turnstile
+from tests.tools.scripted_endpoint import Answer, Hang, ScriptedEndpoint
 
 
 def test_pauses_grow_and_stay_bounded() -> None:
@@ -83,3 +86,33 @@ async def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
             )
     assert isinstance(outcome, Failure)
     assert outcome.message == f"POST {server.url}: HTTP 500 (1 try, no time for another within 50 s)"
+
+
+async def test_calls_wait_for_a_probe_while_the_breaker_is_open_and_all_get_their_reply() -> None:
+    """Ten calls fail once; then one request is made until it is answered, and only then the other nine."""
+    breaker = Breaker(BreakerRules(min_requests=10, cooldown_s=0.02))
+    turnstile = Turnstile(breaker=breaker)
+    script = [Answer(status=503)] * 11 + [Answer(body={"output": "well"})]
+    async with ScriptedEndpoint(*script) as server, Transport(backoff_s=lambda attempt: 0.0) as transport:
+        calls = [_post(transport, Target(url=server.url), turnstile) for _ in range(10)]
+        outcomes = await asyncio.gather(*calls)
+    assert all(isinstance(outcome, Reply) for outcome in outcomes)
+    assert len(server.requests) == 10 + 1 + 10
+    assert breaker.state is BreakerState.CLOSED
+
+
+async def test_a_timeout_counts_unless_our_own_deadline_cut_it_short() -> None:
+    """Of two tries of 0.2 s within 0.25 s the second has no time to show what the endpoint can do."""
+    breaker = Breaker(BreakerRules(min_requests=100))
+    async with ScriptedEndpoint(Hang()) as server, Transport(backoff_s=lambda attempt: 0.0) as transport:
+        target = Target(url=server.url, timeout_s=0.2, deadline_s=0.25)
+        outcome = await _post(transport, target, Turnstile(breaker=breaker))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.attempts, len(server.requests)) == (FaultKind.TIMEOUT, 2, 2)
+    assert breaker.requests == 1
+
+
+async def _post(transport: Transport, target: Target, turnstile: Turnstile) -> Reply | Failure:
+    return await transport.post(
+        target, b"{}", headers={}, judge=lambda reply: judge_status(reply, headers={}), turnstile=turnstile
+    )

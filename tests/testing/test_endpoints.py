@@ -1,8 +1,18 @@
 """Functions stand in for endpoints."""
 
-from agentrft.domain.episode import Grade, ToolCall, ToolResult
+from dataclasses import replace
+
+from agentrft.domain.episode import Grade, StopReason, ToolCall, ToolResult
 from agentrft.ports import CallContext
-from agentrft.testing import FunctionGrader, InProcessTools, an_episode, an_item, broken_grader, broken_tool
+from agentrft.testing import (
+    FunctionGrader,
+    InProcessTools,
+    MemoryLifecycle,
+    an_episode,
+    an_item,
+    broken_grader,
+    broken_tool,
+)
 
 CALL = ToolCall(call_id="call_1", name="search", arguments="a")
 CONTEXT = CallContext(trace_id="trace_1", item=an_item(), step=1, attempt=0, turn=0)
@@ -33,3 +43,12 @@ async def test_a_number_becomes_a_grade_and_a_fault_stays_one() -> None:
     assert await grader.grade(an_episode()) == Grade(reward=0.5, parts={"function": 0.5})
     assert len(grader.graded) == 1
     assert await FunctionGrader(lambda episode: broken_grader()).grade(an_episode()) == broken_grader()
+
+
+async def test_a_lifecycle_keeps_what_it_hears_and_refuses_whom_it_is_told_to() -> None:
+    lifecycle = MemoryLifecycle(lambda context: broken_tool("lifecycle") if context.attempt else None)
+    assert await lifecycle.begin(CONTEXT) is None
+    assert await lifecycle.begin(replace(CONTEXT, attempt=1)) == broken_tool("lifecycle")
+    lifecycle.end(CONTEXT, StopReason.ANSWER)
+    assert [context.attempt for context in lifecycle.begun] == [0, 1]
+    assert lifecycle.ended == [(CONTEXT, StopReason.ANSWER)]

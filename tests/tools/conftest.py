@@ -21,7 +21,7 @@ SEARCH = ToolSpec(
 def context() -> CallContext:
     row = {"messages": [{"name": None, "role": "user", "content": "Q?"}], "tools": None, "reference_answer": "94"}
     item = Item(index=0, messages=(Message(role="user", content="Q?"),), tools=(SEARCH,), row=row)
-    return CallContext(trace_id="trace_0123", item=item, step=3, attempt=1, turn=2)
+    return CallContext(trace_id="trace_0123", item=item, step=3, attempt=1, turn=2, group="group_9")
 
 
 @pytest.fixture

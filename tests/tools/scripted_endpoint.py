@@ -38,18 +38,31 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drip:
+    """Send a reply of 200 a byte at a time, with a pause after each."""
+
+    body: bytes
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     path: str
     headers: Mapping[str, str]  # names in lower case
     body: Any
+    raw: bytes = b""
 
 
 class ScriptedEndpoint:
-    def __init__(self, *steps: Answer | Hang | Break | Gather) -> None:
+    """`requests` are all that came; `peak` is how many were waiting for their reply at once, at most."""
+
+    def __init__(self, *steps: Answer | Hang | Break | Gather | Drip) -> None:
         self._steps = list(steps)
         self._closing = asyncio.Event()
         self._gathered = asyncio.Event()
         self._waiting = 0
+        self._live = 0
+        self.peak = 0
         self.requests: list[Received] = []
         self.url = ""
 
@@ -76,6 +89,14 @@ class ScriptedEndpoint:
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         self.requests.append(await _read_request(reader))
+        self._live += 1
+        self.peak = max(self.peak, self._live)
+        try:
+            return await self._reply(writer)
+        finally:
+            self._live -= 1
+
+    async def _reply(self, writer: asyncio.StreamWriter) -> bool:
         step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
         if isinstance(step, Hang | Break):
             writer.write(step.prefix)
@@ -83,6 +104,9 @@ class ScriptedEndpoint:
             if isinstance(step, Hang):
                 await self._closing.wait()
             return False
+        if isinstance(step, Drip):
+            await _drip(step, writer)
+            return True
         answer = await self._gather(step) if isinstance(step, Gather) else step
         writer.write(_encode(answer))
         await writer.drain()
@@ -101,7 +125,15 @@ async def _read_request(reader: asyncio.StreamReader) -> Received:
     request_line, *lines = head.rstrip("\r\n").split("\r\n")
     headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Received(path=request_line.split()[1], headers=headers, body=json.loads(body) if body else None)
+    return Received(path=request_line.split()[1], headers=headers, body=json.loads(body) if body else None, raw=body)
+
+
+async def _drip(step: Drip, writer: asyncio.StreamWriter) -> None:
+    writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(step.body)}\r\n\r\n".encode())
+    for byte in step.body:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(step.pause_s)
 
 
 def _encode(answer: Answer) -> bytes:

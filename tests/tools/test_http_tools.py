@@ -10,10 +10,12 @@ from agentrft.domain.episode import ToolCall, ToolResult
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import ToolEndpoint
+from agentrft.outbound.signature import Signer
 from agentrft.ports import CallContext
 from agentrft.tools import HttpTools
-from tests.tools.scripted_endpoint import Answer, Break, Gather, Hang, ScriptedEndpoint
+from tests.tools.scripted_endpoint import Answer, Break, Drip, Gather, Hang, ScriptedEndpoint
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OK = Answer(body={"output": "found", "call_id": "call_abc", "id": "fc_abc"})
 MakeCall = Callable[..., ToolCall]
 MakeEndpoint = Callable[..., ToolEndpoint]
@@ -57,8 +59,15 @@ async def test_headers_identify_the_call_and_the_episode(ask) -> None:
     _, [request] = await ask(OK)
     assert request.headers["idempotency-key"] == "call_abc"
     assert request.headers["x-agentrft-trace-id"] == "trace_0123"
-    places = {key: request.headers[f"x-agentrft-{key}"] for key in ("step", "attempt", "turn")}
-    assert places == {"step": "3", "attempt": "1", "turn": "2"}
+    places = {key: request.headers[f"x-agentrft-{key}"] for key in ("step", "group", "attempt", "turn")}
+    assert places == {"step": "3", "group": "group_9", "attempt": "1", "turn": "2"}
+
+
+async def test_a_request_says_for_how_long_its_reply_is_awaited(ask) -> None:
+    _, [request] = await ask(OK, timeout_s=30.0, deadline_s=180.0)
+    assert request.headers["x-agentrft-deadline-ms"] == "30000"
+    _, [request] = await ask(OK, timeout_s=30.0, deadline_s=20.0)
+    assert 15_000 < int(request.headers["x-agentrft-deadline-ms"]) <= 20_000
 
 
 async def test_headers_of_the_job_win_over_ours(ask) -> None:
@@ -177,6 +186,13 @@ async def test_a_reply_that_stops_in_its_middle_is_a_timeout(ask) -> None:
     assert fault.kind is FaultKind.TIMEOUT
 
 
+async def test_a_reply_that_drips_in_is_read_and_one_that_drips_too_slowly_is_a_timeout(ask) -> None:
+    result, _ = await ask(Drip(body=b'{"output": "42"}', pause_s=0.0))
+    assert result.output == "42"
+    fault, _ = await ask(Drip(body=b'{"output": "42"}', pause_s=0.02), timeout_s=0.05)
+    assert fault.kind is FaultKind.TIMEOUT
+
+
 async def test_all_tries_share_one_deadline(ask) -> None:
     fault, requests = await ask(Hang(), timeout_s=60.0, deadline_s=0.05)
     assert (fault.kind, len(requests)) == (FaultKind.TIMEOUT, 1)
@@ -266,14 +282,88 @@ async def test_all_calls_of_all_episodes_overlap(make_call, make_endpoint, conte
     assert all(isinstance(result, ToolResult) for result in results)
 
 
+async def many(tools: HttpTools, make_call: MakeCall, context: CallContext, count: int) -> list[ToolResult | Fault]:
+    return await asyncio.gather(*(tools.call(make_call(call_id=f"call_{n}"), context) for n in range(count)))
+
+
+async def test_an_endpoint_gets_no_more_requests_at_once_than_its_owner_allows(
+    make_call, make_endpoint, context
+) -> None:
+    async with (
+        ScriptedEndpoint(Gather(count=3, answer=OK)) as server,
+        HttpTools([make_endpoint(server.url, max_concurrency=3)]) as tools,
+    ):
+        results = await many(tools, make_call, context, 12)
+    assert all(isinstance(result, ToolResult) for result in results)
+    assert (len(server.requests), server.peak) == (12, 3)
+
+
+async def test_a_call_waits_for_its_turn_under_the_rate_limit(make_call, make_endpoint, context) -> None:
+    once_in_hours = 1e-4
+    async with (
+        ScriptedEndpoint(OK) as server,
+        HttpTools([make_endpoint(server.url, rate_limit=once_in_hours)]) as tools,
+    ):
+        assert isinstance(await tools.call(make_call(), context), ToolResult)
+        second = asyncio.ensure_future(tools.call(make_call(), context))
+        await asyncio.wait([second], timeout=0.02)
+        assert not second.done()
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+    assert len(server.requests) == 1
+
+
+async def test_an_endpoint_that_fails_for_many_is_left_alone(make_call, make_endpoint, context) -> None:
+    async with (
+        ScriptedEndpoint(Answer(status=500, body={"detail": "index not loaded"})) as server,
+        HttpTools([make_endpoint(server.url, deadline_s=1.5)], backoff_s=no_wait) as tools,
+    ):
+        faults = await many(tools, make_call, context, 20)
+        [endpoint] = tools.endpoints
+        health = endpoint.health()
+    assert (health.name, health.state, health.requests, health.failure_rate) == ("search", "open", 20, 1.0)
+    assert "index not loaded" in health.last_failure
+    assert len(server.requests) == 20
+    for fault in faults:
+        assert isinstance(fault, Fault)
+        assert (fault.owner, fault.kind, fault.attempts) == (FaultOwner.TOOL_ENDPOINT, FaultKind.BREAKER_OPEN, 1)
+        assert "index not loaded" in fault.message
+
+
+async def test_replies_of_4xx_never_open_the_breaker(make_call, make_endpoint, context) -> None:
+    async with (
+        ScriptedEndpoint(Answer(status=404, body={"detail": "no such page"})) as server,
+        HttpTools([make_endpoint(server.url)]) as tools,
+    ):
+        results = await many(tools, make_call, context, 40)
+        health = tools.endpoints[0].health()
+    assert all(isinstance(result, ToolResult) for result in results)
+    assert (health.state, health.requests, health.failure_rate) == ("closed", 40, 0.0)
+
+
+async def test_a_try_again_is_signed_anew_under_the_same_id(make_call, make_endpoint, context) -> None:
+    async with (
+        ScriptedEndpoint(Answer(status=500), OK) as server,
+        HttpTools([make_endpoint(server.url)], backoff_s=no_wait, signer=Signer(SECRET)) as tools,
+    ):
+        await tools.call(make_call(), context)
+    for request in server.requests:
+        sent = request.headers
+        assert sent["webhook-id"] == sent["idempotency-key"] == "call_abc"
+        expected = Signer(SECRET).headers("call_abc", timestamp_s=int(sent["webhook-timestamp"]), body=request.raw)
+        assert sent["webhook-signature"] == expected["webhook-signature"]
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"error": "the call is not closed"}, "the call is not closed"),
         ({"name": "serch"}, "there is no tool 'serch'; the tools are: search"),
         ({"arguments": '{"query": '}, "not valid JSON"),
-        ({"arguments": '{"query": "x", "top_k": NaN}'}, "NaN is not JSON"),
-        ({"arguments": "[" * 100_000}, "not valid JSON"),
+        ({"arguments": '{"query": "x", "top_k": NaN}'}, "NaN is no JSON value"),
+        ({"arguments": "[" * 100_000}, "nested too deeply"),
+        ({"arguments": '{"query": "a", "query": "b"}'}, "has the key 'query' twice"),
+        ({"arguments": '{"query": "x", "top_k": ' + "9" * 5000 + "}"}, "a number of 5000 digits, which is too large"),
         ({"arguments": '["revenue"]'}, "must be a JSON object"),
         ({"arguments": '{"query": 5}'}, "search: argument query: 5 is not of type 'string'"),
         ({"arguments": '{"top_k": 3}'}, "'query' is a required property"),

@@ -11,6 +11,7 @@ from agentrft.wire.fine_tuning import Reinforcement
 from agentrft.wire.job_request import read_job_request
 from agentrft.wire.strict import parse
 
+SECRET = "whsec_aHVzaC1odXNoLWh1c2gtaHVzaC1odXNoLWh1c2g="
 GRADER = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "{{item.a}}", "operation": "eq"}
 TOOL = {"name": "search", "server_url": "https://example.com/search", "headers": {"Authorization": "Bearer hush"}}
 
@@ -104,6 +105,32 @@ def test_our_own_settings_live_under_one_key() -> None:
         ({"tools": [TOOL, {"name": "x"}]}, "method.reinforcement.tools[1].server_url", "missing_required_parameter"),
         ({"tools": [TOOL | {"server_url": "ftp://x"}]}, "method.reinforcement.tools[0].server_url", "invalid_value"),
         ({"tools": [TOOL | {"rate": 1}]}, "method.reinforcement.tools[0].rate", "unknown_parameter"),
+        ({"tools": [TOOL | {"rate_limit": 0}]}, "method.reinforcement.tools[0].rate_limit", "invalid_value"),
+        ({"tools": [TOOL | {"rate_limit": "5"}]}, "method.reinforcement.tools[0].rate_limit", "invalid_type"),
+        ({"tools": [TOOL | {"max_concurrency": 0}]}, "method.reinforcement.tools[0].max_concurrency", "invalid_value"),
+        ({"tools": [TOOL | {"max_concurrency": 1.5}]}, "method.reinforcement.tools[0].max_concurrency", "invalid_type"),
+        ({"agentrft": {"signing_secret": "hush"}}, "method.reinforcement.agentrft.signing_secret", "invalid_value"),
+        (
+            {"agentrft": {"signing_secret": SECRET[:9]}},
+            "method.reinforcement.agentrft.signing_secret",
+            "invalid_value",
+        ),
+        ({"agentrft": {"signing_secret": 5}}, "method.reinforcement.agentrft.signing_secret", "invalid_type"),
+        (
+            {"agentrft": {"lifecycle": {}}},
+            "method.reinforcement.agentrft.lifecycle.url",
+            "missing_required_parameter",
+        ),
+        (
+            {"agentrft": {"lifecycle": {"url": "ws://x"}}},
+            "method.reinforcement.agentrft.lifecycle.url",
+            "invalid_value",
+        ),
+        (
+            {"agentrft": {"lifecycle": {"url": "http://x", "on": 1}}},
+            "method.reinforcement.agentrft.lifecycle.on",
+            "unknown_parameter",
+        ),
         ({"tools": [TOOL, TOOL]}, "method.reinforcement.tools", "invalid_value"),
         ({"tools": [TOOL | {"headers": {"A": 1}}]}, "method.reinforcement.tools[0].headers.A", "invalid_type"),
         ({"tools": [TOOL | {"headers": {"A": "a\nb"}}]}, "method.reinforcement.tools[0].headers", "invalid_value"),
@@ -207,15 +234,21 @@ def test_secrets_are_masked_in_what_may_be_shown() -> None:
         "max_rps": 5,
         "name": "g",
     }
-    spec = read_job_request(body(tools=[TOOL], grader=grader))
+    ours = {"signing_secret": SECRET, "lifecycle": {"url": "http://localhost:1/e", "headers": {"X-Key": "hush"}}}
+    spec = read_job_request(body(tools=[TOOL], grader=grader, agentrft=ours))
     shown = spec.masked_settings["reinforcement"]
     assert shown["tools"][0]["headers"] == {"Authorization": "**********"}
     assert shown["grader"]["headers"] == {"X-Key": "**********"}
+    assert shown["agentrft"]["signing_secret"] == "**********"
+    assert shown["agentrft"]["lifecycle"] == {"url": "http://localhost:1/e", "headers": {"X-Key": "**********"}}
+    assert spec.settings["reinforcement"]["agentrft"] == ours
     assert spec.settings["reinforcement"]["tools"][0]["headers"] == {"Authorization": "Bearer hush"}
     assert spec.settings["reinforcement"]["grader"] == {
         "type": "endpoint", "name": "g", "url": "http://localhost:1/g", "headers": {"X-Key": "hush"}, "rate_limit": 5.0,
     }  # fmt: skip
     assert "hush" not in repr(spec)
+    assert SECRET not in repr(spec) + json.dumps(shown)
+    assert SECRET not in repr(parse(Reinforcement, spec.settings["reinforcement"]))
 
 
 def test_graders_are_normalised() -> None:

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from agentrft.domain.job import JobStatus, Method
+from agentrft.outbound.signature import Signer
 from agentrft.store import Store
 from agentrft.store.episodes import EpisodeFiles
 from agentrft.store.keys import DEFAULT_PROJECT
@@ -20,6 +21,7 @@ from tests.server.conftest import serving
 from tests.worker.requests import ASK, GRADER, SHOWN, submit
 
 DEADLINE_S = 120
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LESSONS = {
     "hyperparameters": {"batch_size": 1, "n_epochs": 50},
     "agentrft": {"full_weights": True, "learning_rate": 0.01},
@@ -31,12 +33,30 @@ SHORT = {"full_weights": True, "max_steps": 2, "group_size": 4, "max_turn_tokens
 class ToolServer:
     app: FastAPI = field(default_factory=FastAPI)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    episodes: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         @self.app.post("/search")
         async def search(request: Request) -> dict[str, str]:
-            self.calls.append({"authorization": request.headers.get("authorization"), **await request.json()})
+            signed = await is_signed(request)
+            authorization = request.headers.get("authorization")
+            self.calls.append({"authorization": authorization, "signed": signed, **await request.json()})
             return {"type": "function_call_output", "output": "It was 42."}
+
+        @self.app.post("/episodes", status_code=204)
+        async def episode(request: Request) -> None:
+            self.episodes.append({"signed": await is_signed(request), **await request.json()})
+
+
+async def is_signed(request: Request) -> bool:
+    """As a server that knows the secret of the job would check it."""
+    sent = request.headers
+    if "webhook-signature" not in sent:
+        return False
+    expected = Signer(SECRET).headers(
+        sent["webhook-id"], timestamp_s=int(sent["webhook-timestamp"]), body=await request.body()
+    )
+    return sent["webhook-signature"] == expected["webhook-signature"]
 
 
 def reinforcement(url: str, **agentrft: Any) -> dict[str, Any]:
@@ -84,7 +104,7 @@ async def test_a_demonstrated_agent_is_reinforced_with_tools_over_http(store: St
     server = ToolServer()
     async with serving(server.app) as url:
         model = await teach(store, loader)
-        asked = reinforcement(url)
+        asked = reinforcement(url, signing_secret=SECRET, lifecycle={"url": f"{url}/episodes"})
         await submit(store, Method.REINFORCEMENT, asked, rows=[ASK] * 4, validation=[ASK] * 2, model=model)
         job = await find(store, await work(store, loader))
     assert job.status is JobStatus.SUCCEEDED, job.error
@@ -121,6 +141,11 @@ def check_episodes(store: Store, job: JobRow, server: ToolServer) -> None:
     assert server.calls[0]["name"] == "search"
     traces = {record["trace_id"] for split, step in files.steps() for record in files.read(split, step)}
     assert {call["trace_id"] for call in server.calls} <= traces
+    assert all(call["signed"] for call in [*server.calls, *server.episodes])
+    for event in ("episode_started", "episode_finished"):
+        told = [episode for episode in server.episodes if episode["type"] == event]
+        assert {episode["trace_id"] for episode in told} == traces
+        assert {episode["job_id"] for episode in told} == {job.id}
 
 
 async def test_the_model_that_a_job_made_is_served(store: Store, loader: ModelLoader) -> None:

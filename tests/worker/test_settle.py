@@ -71,6 +71,23 @@ def test_compute_buys_attempts(multiplier: float, size: int) -> None:
     assert rules.group_size == size
 
 
+def test_the_border_to_the_users_endpoints_is_settled() -> None:
+    secret = "whsec_" + "A" * 32
+    limited = {"name": "search", "server_url": "http://127.0.0.1:9/s", "max_concurrency": 8, "rate_limit": 2.5}
+    job = reinforcement(
+        tools=[limited, {"name": "cat", "server_url": "http://127.0.0.1:9/c"}],
+        agentrft={"signing_secret": secret, "lifecycle": {"url": "http://127.0.0.1:9/e", "headers": {"A": "hush"}}},
+    )
+    rules = job.reinforcement
+    assert rules is not None
+    assert [(tool.max_concurrency, tool.rate_limit) for tool in rules.tools] == [(8, 2.5), (None, None)]
+    assert rules.signing_secret == secret
+    assert rules.lifecycle is not None
+    assert (rules.lifecycle.url, rules.lifecycle.headers) == ("http://127.0.0.1:9/e", {"A": "hush"})
+    assert secret not in repr(job)
+    assert "hush" not in repr(job)
+
+
 def test_what_is_said_is_kept() -> None:
     job = reinforcement(
         tools=[{"name": "search", "server_url": "http://127.0.0.1:9/s", "headers": {"A": "b"}, "timeout_s": 3.0}],

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentrft.domain.episode import Message, ToolCall
 from agentrft.domain.ids import new_id
+from agentrft.domain.policy_json import PolicyJsonError, read_policy_json
 
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -33,11 +34,9 @@ def _parse_call(match: re.Match[str]) -> ToolCall:
     if not match.group(0).endswith(CALL_CLOSE):
         return _malformed(raw, f"The call is not closed with {CALL_CLOSE}.")
     try:
-        call = _load(raw)
-    except json.JSONDecodeError as error:
-        return _malformed(raw, f"The call is not valid JSON: {error.msg} at character {error.pos}.")
-    except (ValueError, RecursionError) as error:  # numbers or nesting beyond what any reader takes
-        return _malformed(raw, f"The call is not valid JSON: {error}.")
+        call = read_policy_json(raw)
+    except PolicyJsonError as error:
+        return _malformed(raw, f"The call {error}.")
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         return _malformed(raw, 'A call must be a JSON object with "name" and "arguments".')
     arguments = _arguments(call.get("arguments", {}))
@@ -49,18 +48,10 @@ def _parse_call(match: re.Match[str]) -> ToolCall:
 def _arguments(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str):  # some models quote the object
         try:
-            value = _load(value)
-        except (ValueError, RecursionError):
+            value = read_policy_json(value)
+        except PolicyJsonError:
             return None
     return value if isinstance(value, dict) else None
-
-
-def _load(text: str) -> Any:
-    return json.loads(text, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
 
 
 def _malformed(raw: str, error: str, name: str = "") -> ToolCall:

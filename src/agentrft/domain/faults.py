@@ -26,6 +26,7 @@ class FaultKind(StrEnum):
     INVALID_SCORE = "invalid_score"
     GRADER_ERROR = "grader_error"
     DEADLINE = "deadline"
+    BREAKER_OPEN = "breaker_open"  # the endpoint failed others so often that it was left alone
     INTERNAL = "internal"
 
 

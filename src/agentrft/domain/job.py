@@ -37,6 +37,16 @@ class ToolEndpoint:
     send_item: bool = True
     timeout_s: float = 60.0  # for one request
     deadline_s: float = 180.0  # for all tries of one call
+    max_concurrency: int | None = None  # requests under way at once; None: any number
+    rate_limit: float | None = None  # requests per second, retries included; None: any number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleEndpoint:
+    """Who is told that an episode begins and ends. Header values are secrets: never log or print them."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +110,8 @@ class Reinforcement:
     max_attempts: int = 3  # of one episode that meets a fault
     min_group: int = 2  # valid attempts below which a group is skipped
     train_attempts: int | None = None  # of each group, at most so many are trained on (engine/credit.py: thinned)
+    lifecycle: LifecycleEndpoint | None = None
+    signing_secret: str | None = field(default=None, repr=False)  # of all requests to the user's endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

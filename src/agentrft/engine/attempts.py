@@ -5,13 +5,15 @@ section 1.6). The faulted attempt stays in the group for the record, and a new o
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 
-from agentrft.domain.episode import Episode, Grade, GradedEpisode, Group, Item
+from agentrft.domain.episode import Episode, Grade, GradedEpisode, Group, Item, StopReason, Tokens
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
+from agentrft.domain.ids import new_hex_id
 from agentrft.engine.fanout import all_of
 from agentrft.engine.rollout import Agent, run_episode
-from agentrft.ports import Grader, Journal
+from agentrft.ports import CallContext, Grader, Journal, Lifecycle
 
 
 class Progress:
@@ -50,6 +52,7 @@ class Examiner:
     agent: Agent
     grader: Grader
     max_attempts: int
+    lifecycle: Lifecycle | None = None
 
     async def run_group(self, item: Item, *, size: int, first_attempt: int, progress: Progress) -> Group:
         """`size` attempts at the item, all at once, and those that replaced faulted ones.
@@ -57,8 +60,9 @@ class Examiner:
         Attempts are numbered from `first_attempt`; the k-th replacement of an attempt has its number plus k * size, so
         that no number comes twice below `first_attempt + size * max_attempts`.
         """
+        name = new_hex_id("group_")
         places = await all_of(
-            self._fill_place(item, attempts=self._numbers(first_attempt + place, size), progress=progress)
+            self._fill_place(item, name, attempts=self._numbers(first_attempt + place, size), progress=progress)
             for place in range(size)
         )
         return Group(item=item, episodes=tuple(graded for place in places for graded in place))
@@ -66,17 +70,52 @@ class Examiner:
     def _numbers(self, first: int, size: int) -> range:
         return range(first, first + size * self.max_attempts, size)
 
-    async def _fill_place(self, item: Item, *, attempts: range, progress: Progress) -> list[GradedEpisode]:
+    async def _fill_place(self, item: Item, group: str, *, attempts: range, progress: Progress) -> list[GradedEpisode]:
         played: list[GradedEpisode] = []
         for attempt in attempts:
-            episode = await run_episode(self.agent, item, step=progress.step, attempt=attempt)
-            result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+            trace_id = new_hex_id("trace_")
+            result = await self._attempt(
+                CallContext(trace_id=trace_id, item=item, step=progress.step, attempt=attempt, turn=0, group=group)
+            )
             await progress.played(result)
             played.append(result)
             if result.valid:
                 break
         await progress.settled()
         return played
+
+    async def _attempt(self, context: CallContext) -> GradedEpisode:
+        """Announced, played, graded, announced again: the grader may still want to look at the episode's machine."""
+        stop: StopReason | None = None
+        try:
+            episode = await self._play(context)
+            result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+            stop = episode.stop
+            return result
+        finally:
+            if self.lifecycle is not None:
+                self.lifecycle.end(context, stop)
+
+    async def _play(self, here: CallContext) -> Episode:
+        fault = await self.lifecycle.begin(here) if self.lifecycle is not None else None
+        if fault is not None:
+            return _not_begun(here, fault)
+        return await run_episode(
+            self.agent, here.item, step=here.step, attempt=here.attempt, group=here.group, trace_id=here.trace_id
+        )
+
+
+def _not_begun(context: CallContext, fault: Fault) -> Episode:
+    return Episode(
+        trace_id=context.trace_id,
+        item=context.item,
+        attempt=context.attempt,
+        turns=(),
+        tokens=Tokens(ids=(), kinds=(), logps=(), turns=(), versions=()),
+        stop=StopReason.FAULT,
+        fault=fault,
+        started_at=time.time(),
+    )
 
 
 async def graded(episode: Episode, grader: Grader, *, deadline_s: float) -> GradedEpisode:

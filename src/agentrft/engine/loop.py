@@ -28,7 +28,7 @@ from agentrft.engine.order import Order
 from agentrft.engine.rollout import Agent
 from agentrft.engine.schedule import learning_rate
 from agentrft.engine.seeds import derive_seed
-from agentrft.ports import ChatFormat, Evaluation, Grader, Journal, Sampler, Tools, Trainer
+from agentrft.ports import ChatFormat, Evaluation, Grader, Journal, Lifecycle, Sampler, Tools, Trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,7 @@ class World:
     tools: Tools
     grader: Grader
     trainer: Trainer
+    lifecycle: Lifecycle | None = None
 
 
 async def reinforce(
@@ -102,7 +103,9 @@ class _Run:
             limits=self.rules.limits,
             seed=job.seed,
         )
-        self.examiner = Examiner(agent=agent, grader=world.grader, max_attempts=self.rules.max_attempts)
+        self.examiner = Examiner(
+            agent=agent, grader=world.grader, max_attempts=self.rules.max_attempts, lifecycle=world.lifecycle
+        )
         self.tokens_per_episode: float | None = None
 
     async def baseline(self) -> None:

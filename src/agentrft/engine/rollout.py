@@ -49,15 +49,22 @@ class Agent:
     seed: int
 
 
-async def run_episode(agent: Agent, item: Item, *, step: int, attempt: int) -> Episode:
+async def run_episode(
+    agent: Agent, item: Item, *, step: int, attempt: int, group: str = "", trace_id: str | None = None
+) -> Episode:
     """Let the agent attempt the item once.
 
     The tokens drawn depend on the agent's seed, the step, the item's index, the attempt and the turn alone.
 
+    Args:
+        group, trace_id: by which the user's endpoints know the attempt; without a trace id it gets a new one.
+
     Returns:
         The episode, whatever happened to it: `stop` says why it ended, `fault` whether it can be graded.
     """
-    rollout = _Rollout(agent, CallContext(trace_id=new_hex_id("trace_"), item=item, step=step, attempt=attempt, turn=0))
+    trace_id = trace_id or new_hex_id("trace_")
+    context = CallContext(trace_id=trace_id, item=item, step=step, attempt=attempt, turn=0, group=group)
+    rollout = _Rollout(agent, context)
     deadline = asyncio.timeout(agent.limits.wall_clock_s)
     try:
         async with deadline:
@@ -67,7 +74,7 @@ async def run_episode(agent: Agent, item: Item, *, step: int, attempt: int) -> E
             raise
         rollout.end_late()
     finally:
-        await _release(agent.sampler, rollout.context.trace_id)
+        await _release(agent.sampler, trace_id)
     return rollout.episode()
 
 

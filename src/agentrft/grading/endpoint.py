@@ -3,7 +3,6 @@
 Any failure is retried and then discards the episode: a grader that is down must never teach the policy anything.
 """
 
-import asyncio
 import json
 import math
 from collections.abc import Callable
@@ -11,10 +10,13 @@ from typing import Any
 from urllib.parse import quote
 
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
-from agentrft.grading.rate_limit import RateLimit
+from agentrft.domain.ids import new_id
 from agentrft.grading.scoring import Score, Subject
 from agentrft.grading.specs import EndpointSpec
+from agentrft.outbound.endpoint import Endpoint
+from agentrft.outbound.signature import Signer
 from agentrft.outbound.transport import Failure, Reply, Target, Transport, backoff_s, excerpt, judge_status
+from agentrft.outbound.turnstile import Turnstile
 
 TIMEOUT_S = 300.0  # a judge behind the endpoint may be a slow model
 DEADLINE_S = 600.0
@@ -26,8 +28,11 @@ class EndpointScorer:
 
     Args:
         timeout_s: for one request.
-        deadline_s: for all tries of one grading; waiting for the first turn under the rate limit is not counted.
+        deadline_s: for all tries of one grading; waiting for turns under the rate limit is not counted.
         backoff_s: seconds to pause after the n-th failed try, n from 1.
+        signer: signs every request; None: they are sent unsigned.
+
+    `endpoint` says how the grader is doing, and when it is well again.
     """
 
     def __init__(
@@ -37,11 +42,15 @@ class EndpointScorer:
         timeout_s: float = TIMEOUT_S,
         deadline_s: float = DEADLINE_S,
         backoff_s: Callable[[int], float] = backoff_s,
+        signer: Signer | None = None,
     ) -> None:
         self._name = spec.name
-        self._target = Target(url=spec.url, headers=spec.headers, timeout_s=timeout_s, deadline_s=deadline_s)
-        self._rate_limit = RateLimit(spec.rate_limit)
-        self._transport = Transport(backoff_s=backoff_s, pause=self._pause)
+        self._target = Target(
+            url=spec.url, headers=spec.headers, timeout_s=timeout_s, deadline_s=deadline_s, signer=signer
+        )
+        self._transport = Transport(backoff_s=backoff_s)
+        turnstile = Turnstile(rate_limit=spec.rate_limit)
+        self.endpoint = Endpoint(spec.name, self._target, transport=self._transport, turnstile=turnstile)
 
     async def open(self) -> None:
         await self._transport.__aenter__()
@@ -51,11 +60,10 @@ class EndpointScorer:
 
     async def score(self, subject: Subject) -> Score | Fault:
         body = json.dumps({"sample": subject.sample, "item": subject.item, "trace_id": subject.trace_id})
-        await self._rate_limit.wait()
-        outcome = await self._transport.post(
-            self._target,
+        outcome = await self.endpoint.post(
             body.encode("ascii"),
-            headers={"X-Agentrft-Trace-Id": quote(subject.trace_id)},
+            # A second grading of one episode is a new request: a server that remembers must not answer it from memory.
+            headers={"Idempotency-Key": new_id("grade_"), "X-Agentrft-Trace-Id": quote(subject.trace_id)},
             judge=self._judge,
         )
         if isinstance(outcome, Reply):
@@ -83,10 +91,6 @@ class EndpointScorer:
             said = excerpt(reply, headers=self._target.headers) or "an empty reply"
             return Failure(kind=FaultKind.INVALID_SCORE, message=f'{error}, want {{"score": <float>}}, got: {said}')
         return None
-
-    async def _pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._rate_limit.wait()
 
 
 def _read_score(reply: Reply) -> float:

@@ -14,6 +14,7 @@ from agentrft.grading.sandbox import SandboxLimits
 from agentrft.grading.scoring import Scorer, Subject
 from agentrft.grading.specs import DEFAULT_PARAM, EndpointSpec, GraderSpec, PythonSpec, StringCheckSpec, read_spec
 from agentrft.grading.string_check import StringCheckScorer
+from agentrft.outbound.signature import Signer
 from agentrft.outbound.transport import backoff_s
 
 
@@ -60,6 +61,7 @@ def make_grader(
     param: str = DEFAULT_PARAM,
     backoff_s: Callable[[int], float] = backoff_s,
     sandbox_limits: SandboxLimits | None = None,
+    signer: Signer | None = None,
 ) -> SpecGrader:
     """The grader that `spec` describes.
 
@@ -67,12 +69,13 @@ def make_grader(
         response_format: the job's; when it is set, graders find the parsed answer in `sample.output_json`.
         param: where `spec` stands in the request, for errors.
         backoff_s: seconds that an endpoint grader pauses after the n-th failed try, n from 1.
+        signer: signs the requests of endpoint graders.
 
     Raises:
         UserError: as `validate_grader`.
     """
     checked = read_spec(spec, param=param)
-    scorer = make_scorer(checked, backoff_s=backoff_s, sandbox_limits=sandbox_limits)
+    scorer = make_scorer(checked, backoff_s=backoff_s, sandbox_limits=sandbox_limits, signer=signer)
     return SpecGrader(checked.name, scorer, structured=_asks_for_json(response_format))
 
 
@@ -81,7 +84,11 @@ def _asks_for_json(response_format: Mapping[str, Any] | None) -> bool:
 
 
 def make_scorer(
-    spec: GraderSpec, *, backoff_s: Callable[[int], float] = backoff_s, sandbox_limits: SandboxLimits | None = None
+    spec: GraderSpec,
+    *,
+    backoff_s: Callable[[int], float] = backoff_s,
+    sandbox_limits: SandboxLimits | None = None,
+    signer: Signer | None = None,
 ) -> Scorer:
     """The scorer of a checked specification."""
     match spec:
@@ -90,4 +97,4 @@ def make_scorer(
         case PythonSpec():
             return PythonScorer(spec, limits=sandbox_limits)
         case EndpointSpec():
-            return EndpointScorer(spec, backoff_s=backoff_s)
+            return EndpointScorer(spec, backoff_s=backoff_s, signer=signer)

@@ -2,31 +2,34 @@
 
 This border is where a flaky network would poison training, so every outcome is one of two values, a reply or a failure;
 nothing is raised for what the other side does. One total deadline covers all tries, one reply is read no further than
-its size limit, redirects are refused, and no cookie wanders from one episode to the next.
+its size limit, redirects are refused, and no cookie wanders from one episode to the next. Beside the caller's headers
+each try carries how long it will be waited for and, where a secret was agreed on, a signature.
 """
 
 import asyncio
 import random
 import re
-import ssl
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
 
 import httpx2
 
 from agentrft.domain.faults import FaultKind
+from agentrft.domain.ids import new_id
+from agentrft.outbound.lanes import Lanes
+from agentrft.outbound.signature import Signer
+from agentrft.outbound.turnstile import Countdown, Turn, Turnstile
 
 MAX_RETRIES = 3
 MAX_REPLY_BYTES = 1 << 20
-CONNECT_TIMEOUT_S = 10.0
-_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")  # never sent through a proxy of the environment
-_LIMITS = httpx2.Limits(max_connections=1024, max_keepalive_connections=128, keepalive_expiry=30.0)
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+DEADLINE_HEADER = "X-Agentrft-Deadline-Ms"  # for how long the caller waits for the reply to this very request
 _INFLATE_ANY = 47  # zlib's wbits for "gzip or deflate, see the header"
+_ENDPOINT_FAILURES = (FaultKind.HTTP_5XX, FaultKind.TIMEOUT, FaultKind.CONNECTION, FaultKind.INVALID_REPLY)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -37,7 +40,8 @@ class Target:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = 60.0  # for one request, its whole reply included
-    deadline_s: float = 180.0  # for all tries and the pauses between them
+    deadline_s: float = 180.0  # for all tries and what lies between them, but for queueing behind the owner's limits
+    signer: Signer | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +64,6 @@ class Failure:
     message: str
     retry: bool = True
     attempts: int = 1
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """The certificates to trust: reading them takes tens of milliseconds, too long for every single call."""
-    return httpx2.create_ssl_context()
 
 
 def backoff_s(attempt: int) -> float:
@@ -128,12 +126,30 @@ def judge_status(reply: Reply, *, headers: Mapping[str, str]) -> Failure | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What all tries of one call have in common."""
+
+    target: Target
+    body: bytes
+    headers: Mapping[str, str]
+    judge: Callable[[Reply], Failure | None]
+
+    def sign(self, timeout_s: float) -> httpx2.Headers:
+        """The headers of one try that is waited for so long."""
+        ours = {**self.headers, DEADLINE_HEADER: str(int(1000 * timeout_s))}
+        signer = self.target.signer
+        if signer is not None:
+            ours |= signer.headers(ours[IDEMPOTENCY_HEADER], timestamp_s=int(time.time()), body=self.body)
+        return _merge(ours, self.target.headers)
+
+
 class Transport:
-    """One HTTP client for all episodes of a job. Use as an async context manager.
+    """The HTTP connections of all episodes of a job. Use as an async context manager.
 
     Args:
         backoff_s: seconds to pause after the n-th failed try, n from 1.
-        pause: waits that long; a border with a rate limit waits there for its turn too.
+        pause: waits that long between two tries.
         max_reply_bytes: where reading a reply stops.
     """
 
@@ -147,23 +163,15 @@ class Transport:
         self._backoff_s = backoff_s
         self._pause = pause
         self._max_reply_bytes = max_reply_bytes
-        self._client = httpx2.AsyncClient(
-            verify=_trust(),
-            follow_redirects=False,
-            limits=_LIMITS,
-            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S),  # the rest is bounded per try, in _try
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            mounts=dict.fromkeys(_LOOPBACK),
-        )
+        self._lanes = Lanes()
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._client.__aexit__(kind, error, traceback)
+        await self._lanes.close()
 
     async def post(
         self,
@@ -172,29 +180,47 @@ class Transport:
         *,
         headers: Mapping[str, str],
         judge: Callable[[Reply], Failure | None],
+        turnstile: Turnstile | None = None,
     ) -> Reply | Failure:
         """POST `body` until a reply passes `judge`, the retries are used up or the deadline comes.
 
         Args:
-            headers: ours; those of the target win.
+            headers: ours; those of the target win. Their `Idempotency-Key` is the id that a signature names.
             judge: names what makes a reply a failure, and whether to try again; None accepts the reply.
+            turnstile: gives each try its turn and hears what became of it; None: no limits, and no breaker to remember.
         """
-        clock = asyncio.get_running_loop().time
-        end = clock() + target.deadline_s
-        merged = _merge(headers, target.headers)
+        turnstile = turnstile or Turnstile()
+        countdown = Countdown(target.deadline_s)
+        if IDEMPOTENCY_HEADER not in headers:
+            headers = {**headers, IDEMPOTENCY_HEADER: new_id("msg_")}
+        request = _Request(target=target, body=body, headers=headers, judge=judge)
         attempt = 0
         while True:
-            attempt += 1
-            timeout_s = max(0.0, min(target.timeout_s, end - clock()))
-            outcome = await self._try(target.url, body, headers=merged, timeout_s=timeout_s)
-            failure = judge(outcome) if isinstance(outcome, Reply) else outcome
-            if failure is None:
+            async with turnstile.turn(countdown) as turn:
+                if turn is None:
+                    return _left_alone(target, turnstile, attempts=attempt)
+                attempt += 1
+                outcome = await self._take(turn, request, left_s=countdown.left_s)
+            if isinstance(outcome, Reply):
                 return outcome
             pause_s = self._backoff_s(attempt)
-            late = clock() + pause_s >= end
-            if not failure.retry or attempt > MAX_RETRIES or late:
-                return _conclude(failure, target=target, attempts=attempt, late=late)
+            late = pause_s >= countdown.left_s
+            if not outcome.retry or attempt > MAX_RETRIES or late:
+                return _conclude(outcome, target=target, attempts=attempt, late=late)
             await self._pause(pause_s)
+
+    async def _take(self, turn: Turn, request: _Request, *, left_s: float) -> Reply | Failure:
+        """One try, of which the breaker hears unless we cut it short ourselves."""
+        target = request.target
+        timeout_s = min(target.timeout_s, left_s)
+        outcome = await self._try(target.url, request.body, headers=request.sign(timeout_s), timeout_s=timeout_s)
+        failure = request.judge(outcome) if isinstance(outcome, Reply) else outcome
+        refused = isinstance(outcome, Reply) and 400 <= outcome.status < 500
+        if failure is None or refused or failure.kind not in _ENDPOINT_FAILURES:
+            turn.answered()
+        elif failure.kind is not FaultKind.TIMEOUT or 2 * timeout_s >= min(target.timeout_s, target.deadline_s):
+            turn.failed(failure.message)
+        return failure or outcome
 
     async def _try(self, url: str, body: bytes, *, headers: httpx2.Headers, timeout_s: float) -> Reply | Failure:
         clock = asyncio.get_running_loop().time
@@ -202,7 +228,8 @@ class Transport:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._client.stream("POST", url, content=body, headers=headers) as response,
+                self._lanes.client() as client,
+                client.stream("POST", url, content=body, headers=headers) as response,
             ):
                 content = await self._read(response)
         except (TimeoutError, httpx2.TimeoutException):
@@ -242,6 +269,14 @@ def _merge(ours: Mapping[str, str], theirs: Mapping[str, str]) -> httpx2.Headers
     merged = httpx2.Headers({**defaults, **ours}, encoding="utf-8")
     merged.update(httpx2.Headers(dict(theirs), encoding="utf-8"))
     return merged
+
+
+def _left_alone(target: Target, turnstile: Turnstile, *, attempts: int) -> Failure:
+    text = (
+        f"POST {public_url(target.url)}: too many requests failed, so that the endpoint is left alone until a probe is "
+        f"answered; none was within {target.deadline_s:g} s; the last failure: {turnstile.breaker.last_failure}"
+    )
+    return Failure(kind=FaultKind.BREAKER_OPEN, message=text, attempts=attempts)
 
 
 def _conclude(failure: Failure, *, target: Target, attempts: int, late: bool) -> Failure:

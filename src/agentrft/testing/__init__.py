@@ -2,7 +2,7 @@
 
 from agentrft.testing.builders import a_graded_episode, a_group, a_job, an_episode, an_item, some_rules
 from agentrft.testing.chat import WordChat
-from agentrft.testing.endpoints import FunctionGrader, InProcessTools, broken_grader, broken_tool
+from agentrft.testing.endpoints import FunctionGrader, InProcessTools, MemoryLifecycle, broken_grader, broken_tool
 from agentrft.testing.journal import MemoryJournal
 from agentrft.testing.policy import ToyPolicy
 from agentrft.testing.sampler import FakeSampler
@@ -12,6 +12,7 @@ __all__ = [
     "FunctionGrader",
     "InProcessTools",
     "MemoryJournal",
+    "MemoryLifecycle",
     "ToyPolicy",
     "WordChat",
     "a_graded_episode",

@@ -1,9 +1,9 @@
-"""Tools and graders that are plain functions of the test's own process."""
+"""Tools and graders that are plain functions of the test's own process, and whoever hears of episodes."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 
-from agentrft.domain.episode import Episode, Grade, ToolCall, ToolResult
+from agentrft.domain.episode import Episode, Grade, StopReason, ToolCall, ToolResult
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.ports import CallContext
 
@@ -42,6 +42,26 @@ class FunctionGrader:
         self.graded.append(episode)
         verdict = self._function(episode)
         return Grade(reward=verdict, parts={"function": verdict}) if isinstance(verdict, int | float) else verdict
+
+
+class MemoryLifecycle:
+    """`agentrft.ports.Lifecycle` that keeps what it hears: `begun`, and `ended` with why.
+
+    Args:
+        fault: which attempts cannot begin, and why.
+    """
+
+    def __init__(self, fault: Callable[[CallContext], Fault | None] = lambda context: None) -> None:
+        self._fault = fault
+        self.begun: list[CallContext] = []
+        self.ended: list[tuple[CallContext, StopReason | None]] = []
+
+    async def begin(self, context: CallContext) -> Fault | None:
+        self.begun.append(context)
+        return self._fault(context)
+
+    def end(self, context: CallContext, stop: StopReason | None) -> None:
+        self.ended.append((context, stop))
 
 
 def broken_tool(name: str) -> Fault:

@@ -11,6 +11,7 @@ import referencing
 import referencing.exceptions
 
 from agentrft.domain.episode import ToolCall, ToolSpec
+from agentrft.domain.policy_json import PolicyJsonError, read_policy_json
 
 _MAX_DETAIL_CHARS = 300
 
@@ -32,9 +33,9 @@ def find_problem(call: ToolCall, tools: Sequence[ToolSpec]) -> str | None:
 def read_arguments(text: str) -> dict[str, Any] | str:
     """The arguments as an object, or what keeps `text` from being one."""
     try:
-        arguments = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        return f"the arguments are not valid JSON: {_short(str(error))}"
+        arguments = read_policy_json(text)
+    except PolicyJsonError as error:
+        return f"the text of the arguments {error}"
     if not isinstance(arguments, dict):
         return f"the arguments must be a JSON object, not {_short(text)}"
     return arguments
@@ -55,10 +56,6 @@ def _compile(schema_json: str) -> Any:
     schema = json.loads(schema_json)
     chosen = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     return chosen(schema, registry=referencing.Registry())
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _short(text: str) -> str:

@@ -8,6 +8,8 @@ from agentrft.domain.episode import ToolCall, ToolResult
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import ToolEndpoint
+from agentrft.outbound.endpoint import Endpoint
+from agentrft.outbound.signature import Signer
 from agentrft.outbound.transport import (
     Failure,
     Reply,
@@ -18,6 +20,7 @@ from agentrft.outbound.transport import (
     find_url_problem,
     judge_status,
 )
+from agentrft.outbound.turnstile import Turnstile
 from agentrft.ports import CallContext
 from agentrft.tools.arguments import find_problem
 from agentrft.tools.protocol import encode_call, episode_headers, make_fc_id, read_reply
@@ -34,6 +37,9 @@ class HttpTools:
             a mistake in the job or the tool server rather than in the model's call: 401, 403 and the like, or a
             2xx without output.
         backoff_s: seconds to pause after the n-th failed try, n from 1.
+        signer: signs every request; None: they are sent unsigned.
+
+    `endpoints` has one entry a tool, in the order given: how each is doing, and when it is well again.
 
     Raises:
         UserError: an endpoint's address or headers cannot be used, or two endpoints have one name.
@@ -45,12 +51,18 @@ class HttpTools:
         *,
         on_misconfigured: Callable[[str, int], None] | None = None,
         backoff_s: Callable[[int], float] = backoff_s,
+        signer: Signer | None = None,
     ) -> None:
         _check(endpoints)
-        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self._on_misconfigured = on_misconfigured
         self._reported: set[tuple[str, int]] = set()
         self._transport = Transport(backoff_s=backoff_s)
+        self._settings = {each.name: each for each in endpoints}
+        self._served = {each.name: _serve(each, self._transport, signer) for each in endpoints}
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(self._served.values())
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -66,26 +78,25 @@ class HttpTools:
         problem = find_problem(call, context.item.tools)
         if problem is not None:
             return _malformed(call, problem)
-        endpoint = self._endpoints.get(call.name)
-        if endpoint is None:
+        if call.name not in self._served:
             return _not_served(call.name)
-        outcome = await self._post(call, endpoint=endpoint, context=context)
+        outcome = await self._post(call, context)
         if isinstance(outcome, Failure):
             return _fault(call.name, outcome)
         return self._show(call, outcome)
 
-    async def _post(self, call: ToolCall, *, endpoint: ToolEndpoint, context: CallContext) -> Reply | Failure:
+    async def _post(self, call: ToolCall, context: CallContext) -> Reply | Failure:
+        settings = self._settings[call.name]
         body = encode_call(
             call,
             fc_id=make_fc_id(call.call_id),
             trace_id=context.trace_id,
-            item=context.item.row if endpoint.send_item else {},
+            item=context.item.row if settings.send_item else {},
         )
-        return await self._transport.post(
-            _target(endpoint),
+        return await self._served[call.name].post(
             body,
             headers=episode_headers(call, context),
-            judge=lambda reply: judge_status(reply, headers=endpoint.headers),
+            judge=lambda reply: judge_status(reply, headers=settings.headers),
         )
 
     def _show(self, call: ToolCall, reply: Reply) -> ToolResult:
@@ -123,13 +134,16 @@ def _check(endpoints: Sequence[ToolEndpoint]) -> None:
         seen.add(endpoint.name)
 
 
-def _target(endpoint: ToolEndpoint) -> Target:
-    return Target(
-        url=endpoint.server_url,
-        headers=endpoint.headers,
-        timeout_s=endpoint.timeout_s,
-        deadline_s=endpoint.deadline_s,
+def _serve(settings: ToolEndpoint, transport: Transport, signer: Signer | None) -> Endpoint:
+    target = Target(
+        url=settings.server_url,
+        headers=settings.headers,
+        timeout_s=settings.timeout_s,
+        deadline_s=settings.deadline_s,
+        signer=signer,
     )
+    turnstile = Turnstile(max_concurrency=settings.max_concurrency, rate_limit=settings.rate_limit)
+    return Endpoint(settings.name, target, transport=transport, turnstile=turnstile)
 
 
 def _malformed(call: ToolCall, problem: str) -> ToolResult:

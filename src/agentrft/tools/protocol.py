@@ -52,9 +52,17 @@ def episode_headers(call: ToolCall, context: CallContext) -> dict[str, str]:
     """`call_headers`, and where in the job the call was made."""
     return {
         **call_headers(call, context.trace_id),
-        "X-Agentrft-Step": str(context.step),
-        "X-Agentrft-Attempt": str(context.attempt),
+        **place_headers(context),
         "X-Agentrft-Turn": str(context.turn),
+    }
+
+
+def place_headers(context: CallContext) -> dict[str, str]:
+    """Which attempt of the job it is: attempts of one group are at the same item, in the same step."""
+    return {
+        "X-Agentrft-Step": str(context.step),
+        "X-Agentrft-Group": quote(context.group),
+        "X-Agentrft-Attempt": str(context.attempt),
     }
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from agentrft.domain.signing_secret import read_signing_secret
 from agentrft.domain.training import Loss
 from agentrft.wire.graders import Headers, HttpUrl
 from agentrft.wire.response_format import ResponseFormat
@@ -30,6 +31,23 @@ class Tool(Strict):
     send_item: bool | None = None  # whether calls carry the whole row
     timeout_s: Annotated[float, Field(gt=0, le=600)] | None = None  # for one request
     deadline_s: Annotated[float, Field(gt=0, le=3600)] | None = None  # for all tries of one call
+    max_concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None  # requests under way at once
+    rate_limit: Annotated[float, Field(gt=0)] | None = None  # requests a second, retries included
+
+
+class LifecycleSettings(Strict):
+    """Who is told that an episode begins and ends. Header values are secrets."""
+
+    url: HttpUrl
+    headers: Annotated[Headers | None, Field(repr=False)] = None
+
+
+def _check_secret(secret: str) -> str:
+    read_signing_secret(secret)
+    return secret
+
+
+SigningSecret = Annotated[str, AfterValidator(_check_secret)]
 
 
 def _one_endpoint_for_each_tool(tools: list[Tool]) -> list[Tool]:
@@ -96,6 +114,8 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
+    lifecycle: LifecycleSettings | None = None
+    signing_secret: Annotated[SigningSecret | None, Field(repr=False)] = None  # signs what is sent to tools and graders
 
 
 class SupervisedSettings(Weights):

@@ -7,13 +7,15 @@ from agentrft.wire.strict import MASK
 
 
 def mask(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a method's settings with every header value of tools and graders replaced."""
+    """A copy of a method's settings with every header value of tools and graders, and the signing secret, replaced."""
     return {key: _mask_value(key, value) for key, value in settings.items()}
 
 
 def _mask_value(key: str, value: Any) -> Any:
     if key == "headers" and isinstance(value, Mapping):
         return dict.fromkeys(value, MASK)
+    if key == "signing_secret" and value is not None:
+        return MASK
     if key in ("response_format", "source"):  # may hold a property called "headers", and no secret
         return value
     if isinstance(value, Mapping):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +18,10 @@ from agentrft.domain.training import Checkpoint
 from agentrft.engine.loop import World, reinforce
 from agentrft.engine.supervised import supervise
 from agentrft.grading import make_grader
+from agentrft.outbound.signature import Signer
 from agentrft.store import Store
 from agentrft.store.queue import Claim
-from agentrft.tools import HttpTools
+from agentrft.tools import HttpLifecycle, HttpTools
 from agentrft.worker.engine import Engine, open_engine
 from agentrft.worker.journal import StoreJournal
 from agentrft.worker.models import LoadedModel, ModelLoader
@@ -136,13 +138,23 @@ async def _reinforce(work: _Work) -> Checkpoint:
     validation = await asyncio.to_thread(load_items, claim.validation_path, param="validation_file")
     check_tools(training, [tool.name for tool in rules.tools])
     warnings: set[asyncio.Task[None]] = set()
+    signer = Signer(rules.signing_secret) if rules.signing_secret else None
+    watched = HttpLifecycle(rules.lifecycle, job_id=job.id, signer=signer) if rules.lifecycle else nullcontext()
 
     async with (
-        HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as tools,
-        make_grader(rules.grader, response_format=rules.response_format) as grader,
+        HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings), signer=signer) as tools,
+        make_grader(rules.grader, response_format=rules.response_format, signer=signer) as grader,
+        watched as lifecycle,
         work.engine.sampler as sampler,
     ):
-        world = World(sampler=sampler, chat=work.loaded.chat, tools=tools, grader=grader, trainer=work.engine.trainer)
+        world = World(
+            sampler=sampler,
+            chat=work.loaded.chat,
+            tools=tools,
+            grader=grader,
+            trainer=work.engine.trainer,
+            lifecycle=lifecycle,
+        )
         order = work.order(training)
         try:
             return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=work.resume)

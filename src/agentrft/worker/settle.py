@@ -7,6 +7,7 @@ from typing import Any
 
 from agentrft.domain.job import (
     Job,
+    LifecycleEndpoint,
     Limits,
     Method,
     Optimizer,
@@ -125,6 +126,8 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         loss=Loss(ours.loss or Loss.RFT_V1),
         train_attempts=ours.train_attempts,
         max_refills=MAX_REFILLS if ours.max_refills is None else ours.max_refills,
+        lifecycle=_lifecycle(ours.lifecycle),
+        signing_secret=ours.signing_secret,
     )
 
 
@@ -148,6 +151,8 @@ def _endpoint(tool: wire.Tool) -> ToolEndpoint:
         "send_item": tool.send_item,
         "timeout_s": tool.timeout_s,
         "deadline_s": tool.deadline_s,
+        "max_concurrency": tool.max_concurrency,
+        "rate_limit": tool.rate_limit,
     }
     return ToolEndpoint(
         name=tool.name,
@@ -155,6 +160,10 @@ def _endpoint(tool: wire.Tool) -> ToolEndpoint:
         headers=dict(tool.headers or {}),
         **{key: value for key, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
+
+
+def _lifecycle(given: wire.LifecycleSettings | None) -> LifecycleEndpoint | None:
+    return LifecycleEndpoint(url=given.url, headers=dict(given.headers or {})) if given else None
 
 
 def _limits(asked: wire.Reinforcement, ours: Any) -> Limits:

@@ -1,6 +1,6 @@
 import asyncio
 
-from agentrft.grading.rate_limit import RateLimit
+from agentrft.outbound.rate_limit import RateLimit
 
 
 class Time:
