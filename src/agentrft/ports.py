@@ -128,7 +128,7 @@ class Journal(Protocol):
         """One episode is finished (split: train, valid). Called in order of completion."""
 
     async def progress(self, step: int, phase: str, done: int, expected: int) -> None:
-        """Where in a step the job is (phase: sampling, training, eval)."""
+        """Where in a step the job is (phase: sampling, training, eval, waiting)."""
 
     async def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """A step is complete; `metrics` in the flat names of docs/concepts.md."""

@@ -5,7 +5,8 @@ import asyncio
 from agentrft.domain.episode import Episode, Grade, Group, ToolCall
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import Limits, Sampling
-from agentrft.engine.attempts import Examiner, Progress, graded
+from agentrft.engine.attempts import Examiner, graded
+from agentrft.engine.progress import Progress
 from agentrft.engine.rollout import Agent
 from agentrft.ports import CallContext
 from agentrft.testing import (
@@ -16,6 +17,7 @@ from agentrft.testing import (
     WordChat,
     an_episode,
     an_item,
+    an_open_gate,
     broken_grader,
     broken_tool,
 )
@@ -31,7 +33,8 @@ def examiner_with(tools: InProcessTools, grader: FunctionGrader | None = None) -
         limits=Limits(wall_clock_s=20.0),
         seed=5,
     )
-    return Examiner(agent=agent, grader=grader or FunctionGrader(lambda episode: 1.0), max_attempts=3)
+    grader = grader or FunctionGrader(lambda episode: 1.0)
+    return Examiner(agent=agent, grader=grader, gate=an_open_gate(), max_attempts=3)
 
 
 async def run(examiner: Examiner, journal: MemoryJournal, *, size: int = 4, first_attempt: int = 0) -> Group:

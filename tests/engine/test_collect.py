@@ -25,6 +25,7 @@ from agentrft.testing import (
     MemoryJournal,
     WordChat,
     an_item,
+    an_open_gate,
     broken_tool,
     some_rules,
 )
@@ -54,7 +55,7 @@ def examiner_with(
         limits=Limits(wall_clock_s=20.0),
         seed=5,
     )
-    return Examiner(agent=agent, grader=FunctionGrader(reward), max_attempts=max_attempts)
+    return Examiner(agent=agent, grader=FunctionGrader(reward), gate=an_open_gate(), max_attempts=max_attempts)
 
 
 async def gather(
@@ -151,7 +152,8 @@ async def test_the_tool_calls_of_all_episodes_of_a_step_overlap() -> None:
         limits=Limits(wall_clock_s=20.0),
         seed=5,
     )
-    batch = await gather(Examiner(agent=agent, grader=FunctionGrader(alternating), max_attempts=1), rules)
+    examiner = Examiner(agent=agent, grader=FunctionGrader(alternating), gate=an_open_gate(), max_attempts=1)
+    batch = await gather(examiner, rules)
     assert all(graded.valid for graded in batch.episodes)
 
 

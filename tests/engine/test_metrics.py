@@ -132,5 +132,6 @@ def test_every_name_is_a_float_and_documented() -> None:
     documentation = metrics.__doc__ or ""
     for name in found:
         general = re.sub(r"^(train|valid)_", "<split>_", name)
-        general = re.sub(r"_(search|max_turns|answer|tool_endpoint|grader_endpoint|platform)$", "_<", general)
+        general = re.sub(r"_(p50|p95|p99)", "_<quantile>", general)
+        general = re.sub(r"_(search|max_turns|answer|tool_endpoint|grader_endpoint|platform|http_5xx)$", "_<", general)
         assert general in documentation, name

@@ -239,7 +239,7 @@ async def test_the_wall_clock_ends_an_episode_that_waits_for_a_tool() -> None:
     assert episode.stop is StopReason.FAULT
     assert episode.fault is not None
     assert (episode.fault.owner, episode.fault.kind) == (FaultOwner.TOOL_ENDPOINT, FaultKind.DEADLINE)
-    assert "search, cat" in episode.fault.message
+    assert episode.fault.where == "cat"
     assert episode.turns[0].message.tool_calls[1].name == "cat"
 
 

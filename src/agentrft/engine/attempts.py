@@ -1,46 +1,25 @@
-"""All attempts at one item: played, graded, and tried again where an endpoint failed.
+"""All attempts at one item: played, graded, and made anew where an endpoint failed.
 
-A fault never becomes a reward: scoring it zero would teach the policy not to call tools (rl-engine reference,
-section 1.6). The faulted attempt stays in the group for the record, and a new one takes its place.
+What follows from a failure is decided by the table of domain/faults.py. A faulted attempt stays in the group for the
+record, without a reward, and a new one takes its place: with a trace id, a session of the sampler, a number and random
+draws of its own, so that nothing of the old one gets into it.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agentrft.domain.episode import Episode, Grade, GradedEpisode, Group, Item
-from agentrft.domain.faults import Fault, FaultKind, FaultOwner
+from agentrft.domain.errors import JobFailed
+from agentrft.domain.faults import Fault, FaultKind, FaultOwner, JobFate
 from agentrft.engine.fanout import all_of
+from agentrft.engine.gate import Gate
+from agentrft.engine.health import Failed
+from agentrft.engine.probe import call_again
+from agentrft.engine.progress import Progress
 from agentrft.engine.rollout import Agent, run_episode
-from agentrft.ports import Grader, Journal
-
-
-class Progress:
-    """Tells the journal what is finished and how far a phase of a step has come."""
-
-    def __init__(self, journal: Journal, *, split: str, step: int, phase: str) -> None:
-        self._journal = journal
-        self._split = split
-        self.step = step
-        self._phase = phase
-        self._done = 0
-        self._expected = 0
-
-    async def expect(self, episodes: int) -> None:
-        """So many more places are to be filled with an episode."""
-        self._expected += episodes
-        await self._report()
-
-    async def played(self, graded: GradedEpisode) -> None:
-        """One attempt is over, well or not."""
-        await self._journal.episode(self._split, self.step, graded)
-
-    async def settled(self) -> None:
-        """One place is filled, or given up."""
-        self._done += 1
-        await self._report()
-
-    async def _report(self) -> None:
-        await self._journal.progress(self.step, self._phase, self._done, self._expected)
+from agentrft.ports import Grader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +28,7 @@ class Examiner:
 
     agent: Agent
     grader: Grader
+    gate: Gate
     max_attempts: int
 
     async def run_group(self, item: Item, *, size: int, first_attempt: int, progress: Progress) -> Group:
@@ -56,6 +36,9 @@ class Examiner:
 
         Attempts are numbered from `first_attempt`; the k-th replacement of an attempt has its number plus k * size, so
         that no number comes twice below `first_attempt + size * max_attempts`.
+
+        Raises:
+            JobFailed: the platform failed, or an endpoint for longer than the job waits.
         """
         places = await all_of(
             self._fill_place(item, attempts=self._numbers(first_attempt + place, size), progress=progress)
@@ -69,14 +52,30 @@ class Examiner:
     async def _fill_place(self, item: Item, *, attempts: range, progress: Progress) -> list[GradedEpisode]:
         played: list[GradedEpisode] = []
         for attempt in attempts:
-            episode = await run_episode(self.agent, item, step=progress.step, attempt=attempt)
-            result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
-            await progress.played(result)
-            played.append(result)
-            if result.valid:
+            await self.gate.enter(progress, self._probe)
+            played.append(await self._attempt(item, attempt, progress))
+            fault = played[-1].fault
+            if fault is None or len(played) > fault.treatment.new_attempts:
                 break
         await progress.settled()
         return played
+
+    async def _attempt(self, item: Item, attempt: int, progress: Progress) -> GradedEpisode:
+        with _told_apart(item, attempt, progress.step):
+            episode = await run_episode(self.agent, item, step=progress.step, attempt=attempt)
+            result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+        await progress.played(result)
+        self.gate.record(result, step=progress.step)
+        if result.fault is not None and result.fault.treatment.job is JobFate.FAILS:
+            raise _platform_failure(result.fault, item, attempt, progress.step)
+        return result
+
+    async def _probe(self, failed: Failed) -> Fault | None:
+        """Try again what failed: the tool call that ended the episode, or its grading."""
+        if failed.episode.episode.fault is not None:
+            return await call_again(self.agent, failed.episode.episode, step=failed.step)
+        verdict = await _verdict(failed.episode.episode, self.grader, self.agent.limits.wall_clock_s)
+        return verdict if isinstance(verdict, Fault) else None
 
 
 async def graded(episode: Episode, grader: Grader, *, deadline_s: float) -> GradedEpisode:
@@ -103,3 +102,22 @@ async def _verdict(episode: Episode, grader: Grader, deadline_s: float) -> Grade
             where="grader",
             message=f"the grader gave no grade within {deadline_s:g} s",
         )
+
+
+@contextmanager
+def _told_apart(item: Item, attempt: int, step: int) -> Iterator[None]:
+    """A bug that ends the job says in which attempt it showed."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(_name(item, attempt, step))
+        raise
+
+
+def _platform_failure(fault: Fault, item: Item, attempt: int, step: int) -> JobFailed:
+    message = f"{fault.where} failed in {_name(item, attempt, step)}: {fault.message}. {fault.treatment.advice}"
+    return JobFailed(message, code=fault.treatment.code)
+
+
+def _name(item: Item, attempt: int, step: int) -> str:
+    return f"attempt {attempt} at row {item.index + 1} in step {step}"

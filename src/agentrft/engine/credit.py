@@ -36,13 +36,18 @@ def accuracy_advantages(group: Group) -> list[float]:
     return [_without_rounding(count / (count - 1) * (reward - mean)) for reward in rewards]
 
 
-def data(groups: Iterable[Group], penalty: Penalty) -> list[Datum]:
-    """What the trainer learns from, in the order of the groups: an attempt without advantage teaches nothing."""
+def data(groups: Iterable[Group], penalty: Penalty, *, mask_truncated: bool = False) -> list[Datum]:
+    """What the trainer learns from, in the order of the groups: an attempt without advantage teaches nothing.
+
+    With `mask_truncated` one that ran out of tokens teaches nothing either; its peers are compared with it as ever.
+    """
     return [
         _datum(graded.episode, advantage)
         for group in groups
         for graded, advantage in zip(group.valid, advantages(group, penalty), strict=True)
-        if advantage != 0.0 and graded.episode.tokens.sampled_count > 0
+        if advantage != 0.0
+        and graded.episode.tokens.sampled_count > 0
+        and not (mask_truncated and graded.episode.stop.truncated)
     ]
 
 

@@ -20,9 +20,10 @@ from agentrft.domain.errors import JobFailed
 from agentrft.domain.job import Job
 from agentrft.domain.training import Checkpoint, Timing, UpdateSettings, UpdateStats
 from agentrft.engine.attempts import Examiner
-from agentrft.engine.collect import Batch, collect, no_update_warning
+from agentrft.engine.collect import Batch, collect, no_update_warning, truncation_warning
 from agentrft.engine.credit import data
 from agentrft.engine.evaluate import evaluate, no_baseline_message
+from agentrft.engine.gate import Gate
 from agentrft.engine.metrics import Metrics, mean_sampled_tokens, step_metrics
 from agentrft.engine.order import Order
 from agentrft.engine.rollout import Agent
@@ -63,7 +64,8 @@ async def reinforce(
         The checkpoint of the last step.
 
     Raises:
-        JobFailed: when not one episode of the baseline evaluation could be finished.
+        JobFailed: not one episode of the baseline evaluation could be finished, an endpoint stayed away for too long,
+            or the platform failed.
     """
     run = _Run(job=job, world=world, order=order, validation=validation, journal=journal)
     await world.sampler.load(await world.trainer.publish())
@@ -101,7 +103,8 @@ class _Run:
             limits=self.rules.limits,
             seed=job.seed,
         )
-        self.examiner = Examiner(agent=agent, grader=world.grader, max_attempts=self.rules.max_attempts)
+        gate = Gate(self.rules.faults, journal)
+        self.examiner = Examiner(agent=agent, grader=world.grader, gate=gate, max_attempts=self.rules.max_attempts)
         self.tokens_per_episode: float | None = None
 
     async def baseline(self) -> None:
@@ -135,7 +138,9 @@ class _Run:
     async def _learn(self, batch: Batch, step: int) -> UpdateStats | None:
         """One update on the useful groups, then everybody samples from the new weights."""
         self._freeze_length(batch.episodes)
-        learned_from = data(batch.useful, self.rules.penalty)
+        if batch.mask_truncated:
+            await self.journal.warn(truncation_warning(batch, self.rules, step))
+        learned_from = data(batch.useful, self.rules.penalty, mask_truncated=batch.mask_truncated)
         if not learned_from or self.tokens_per_episode is None:
             await self.journal.warn(no_update_warning(batch, self.rules, step))
             return None

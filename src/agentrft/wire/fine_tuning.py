@@ -18,6 +18,7 @@ ComputeMultiplier = Annotated[Annotated[float, Field(gt=0.00001, le=10)] | Auto,
 CountOrAuto = Annotated[Annotated[int, Field(ge=1)] | Auto, INTEGER_OR_AUTO]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Limit = Annotated[float, Field(ge=0, le=1)]
 LossName = Annotated[Loss, Field(strict=False)]
 
 
@@ -69,6 +70,21 @@ class PenaltySettings(Strict):
     scale_by_pass_rate: bool | None = None
 
 
+class FaultSettings(Strict):
+    """When the job pauses for a tool or grader that fails, and when truncated episodes are left out of the loss.
+
+    Limits are shares; at 1 nothing is ever over the limit.
+    """
+
+    tool_limit: Limit | None = None
+    grader_limit: Limit | None = None
+    window: Annotated[int, Field(ge=1, le=100_000)] | None = None  # calls that a rate is taken over
+    min_faults: Count | None = None  # fewer never pause
+    probe_interval_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    max_pause_s: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None  # then the job fails
+    truncated_limit: Limit | None = None
+
+
 class Weights(Strict):
     """What both methods let a user say about how weights move. What is not given is settled by the worker."""
 
@@ -95,6 +111,7 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
+    faults: FaultSettings | None = None
 
 
 class SupervisedSettings(Weights):
