@@ -24,10 +24,11 @@ from agentrft.engine.collect import Batch, collect, no_update_warning, truncatio
 from agentrft.engine.credit import data
 from agentrft.engine.evaluate import evaluate, no_baseline_message
 from agentrft.engine.gate import Gate
-from agentrft.engine.metrics import Metrics, mean_sampled_tokens, step_metrics
+from agentrft.engine.metrics import mean_sampled_tokens, step_metrics
 from agentrft.engine.order import Order
 from agentrft.engine.rollout import Agent
 from agentrft.engine.schedule import learning_rate
+from agentrft.engine.summaries import Metrics
 from agentrft.ports import ChatFormat, Evaluation, Grader, Journal, Sampler, Tools, Trainer
 
 
