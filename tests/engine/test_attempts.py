@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from agentrft.domain.episode import Episode, Grade, Group, ToolCall
+from agentrft.domain.errors import JobFailed
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import Limits, Sampling
 from agentrft.engine.attempts import Examiner, graded
@@ -100,3 +103,39 @@ async def test_a_grader_that_never_answers_is_a_fault_of_the_grader() -> None:
     result = await graded(an_episode(), SilentGrader(), deadline_s=0.02)
     assert result.fault is not None
     assert (result.fault.owner, result.fault.kind) == (FaultOwner.GRADER_ENDPOINT, FaultKind.DEADLINE)
+
+
+def fails_with(fault: Fault) -> InProcessTools:
+    return InProcessTools({"search": lambda call, context: fault})
+
+
+async def test_a_fault_of_the_platform_is_recorded_and_fails_the_job_with_a_reason() -> None:
+    journal = MemoryJournal()
+    fault = Fault(owner=FaultOwner.PLATFORM, kind=FaultKind.INTERNAL, where="sandbox", message="it did not start")
+    with pytest.raises(JobFailed) as failure:
+        await run(examiner_with(fails_with(fault)), journal, size=1)
+    assert failure.value.code == "internal_error"
+    assert failure.value.message.startswith("sandbox failed in attempt 0 at row 1 in step 2: it did not start. ")
+    assert [graded.fault for graded in journal.episodes["train", 2]] == [fault]
+
+
+async def test_a_grader_of_ours_that_breaks_fails_the_job_too() -> None:
+    fault = Fault(owner=FaultOwner.PLATFORM, kind=FaultKind.OUT_OF_MEMORY, where="sandbox", message="no memory")
+    with pytest.raises(JobFailed, match=r"Lower agentrft\.group_size") as failure:
+        await run(examiner_with(failing_for(set()), FunctionGrader(lambda episode: fault)), MemoryJournal())
+    assert failure.value.code == "out_of_memory"
+
+
+async def test_an_attempt_that_took_its_whole_wall_clock_is_made_again_once() -> None:
+    late = Fault(owner=FaultOwner.TOOL_ENDPOINT, kind=FaultKind.DEADLINE, where="search", message="late")
+    group = await run(examiner_with(fails_with(late)), MemoryJournal(), size=1)
+    assert [graded.fault for graded in group.episodes] == [late, late]
+
+
+async def test_a_crash_says_in_which_attempt_it_happened() -> None:
+    def crash(call: ToolCall, context: CallContext) -> str:
+        raise ZeroDivisionError("a bug of ours")
+
+    with pytest.raises(ZeroDivisionError) as crashed:
+        await run(examiner_with(InProcessTools({"search": crash})), MemoryJournal(), size=1, first_attempt=5)
+    assert crashed.value.__notes__ == ["attempt 5 at row 1 in step 2"]

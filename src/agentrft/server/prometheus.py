@@ -1,8 +1,8 @@
 """GET /metrics: what the store holds of a project's jobs, in Prometheus' text format.
 
-It needs a key, like any route that tells of jobs; a scraper sends one as its `authorization`. Worker and server meet only
-in the store, so the numbers are those of complete steps: a counter is a sum over the steps so far, a gauge the latest
-value. Jobs that are over stay for a while, so that their last step is scraped, and then vanish.
+It needs a key, like any route that tells of jobs; a scraper sends one as its `authorization`. Worker and server meet
+only in the store, so the numbers are those of complete steps: a counter is a sum over the steps so far, a gauge the
+latest value. Jobs that are over stay for a while, so that their last step is scraped, and then vanish.
 """
 
 import re
@@ -78,7 +78,7 @@ class _Seen:
             yield {name: value for name, value in step.get("agentrft", {}).items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # a registry keeps collectors by identity
 class _Project(Collector):
     """One scrape of one project."""
 
@@ -109,7 +109,7 @@ async def read_metrics(services: Served, caller: Authenticated) -> Response:
     """The jobs of the caller's project."""
     jobs = services.store.jobs
     watched = await jobs.watched(caller.project_id, over_for_s=SHOWN_FOR_S)
-    seen = [_Seen(job=job, steps=await jobs.steps(job.id)) for job in watched]
+    seen = [_Seen(job=job, steps=await jobs.metrics(job.id)) for job in watched]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Project(counts=await jobs.count(caller.project_id), seen=seen))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)

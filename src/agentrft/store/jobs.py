@@ -151,7 +151,7 @@ class Jobs:
         async with self._database.read() as connection:
             return await fetch_page(connection, query, EventRow, table=events, after=after, limit=limit)
 
-    async def steps(self, job_id: str) -> list[Mapping[str, Any]]:
+    async def metrics(self, job_id: str) -> list[Mapping[str, Any]]:
         """The data of the metrics events, in the order of steps; of a step that was done again, the last."""
         query = sa.select(events.c.data).where(events.c.job_id == job_id, events.c.type == "metrics")
         async with self._database.read() as connection:

@@ -18,9 +18,9 @@ MAX_EPISODES = 1000
 
 @router.get("/metrics")
 async def read_metrics(job_id: str, services: Served, caller: Authenticated) -> dict[str, Any]:
-    """The data of the metrics events, in the order of steps; of a step that was done again, the last."""
+    """The data of the metrics events, in the order of steps."""
     await find_job(services, caller.project_id, job_id)
-    return list_object(await services.store.jobs.steps(job_id), has_more=False)
+    return list_object(await services.store.jobs.metrics(job_id), has_more=False)
 
 
 @router.get("/episodes")
