@@ -48,3 +48,9 @@ async def test_where_the_wall_clock_ran_out_later_the_last_call_of_the_slow_tool
     episode = broken_off(*answered, Turn(message=Message(role="assistant", content="...")))
     assert await call_again(agent, episode, step=4) is None
     assert [call.arguments for call, _ in tools.calls] == ["a"]
+
+
+async def test_an_episode_without_a_call_has_nothing_to_repeat() -> None:
+    agent, tools = agent_with(broken_tool("search"))
+    assert await call_again(agent, broken_off(), step=4) is None
+    assert tools.calls == []

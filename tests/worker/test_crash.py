@@ -41,3 +41,9 @@ def test_want_of_memory_says_what_to_lower(error: Exception) -> None:
     failure = explain_crash(crashed(error))
     assert failure.code == "out_of_memory"
     assert failure.message.startswith("The worker ran out of memory in agentrft. Lower agentrft.group_size")
+
+
+def test_a_process_that_was_killed_is_taken_for_want_of_memory() -> None:
+    failure = explain_crash(crashed(RuntimeError("a shard has died: a process of the engine ended: EOFError()")))
+    assert failure.code == "out_of_memory"
+    assert "most likely for want of memory" in failure.message

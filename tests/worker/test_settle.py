@@ -82,7 +82,8 @@ def test_what_is_said_is_kept() -> None:
         },
         agentrft={
             "group_size": 12, "loss": "gspo", "penalty": {"weight": 0.0}, "max_tool_calls": 4, "max_refills": 0,
-            "max_tool_output_tokens": 99, "learning_rate": 0.002, "lora_rank": 8, "max_context_tokens": 1000,
+            "max_tool_output_tokens": 99, "max_episode_s": 60, "learning_rate": 0.002, "lora_rank": 8,
+            "max_context_tokens": 1000,
         },
     )  # fmt: skip
     rules = job.reinforcement
@@ -93,7 +94,7 @@ def test_what_is_said_is_kept() -> None:
     )  # fmt: skip
     assert (rules.batch_size, rules.total_steps, rules.eval_interval, rules.eval_samples) == (10, 20, 7, 5)
     assert (rules.group_size, rules.loss, rules.max_refills, rules.penalty.weight) == (12, Loss.GSPO, 0, 0.0)
-    assert rules.limits == Limits(max_turns=6, max_tool_calls=4, max_tool_output_tokens=99)
+    assert rules.limits == Limits(max_turns=6, max_tool_calls=4, max_tool_output_tokens=99, wall_clock_s=60.0)
     assert rules.response_format is not None
     assert rules.response_format["type"] == "text"
     assert job.optimizer.learning_rate == pytest.approx(0.006)

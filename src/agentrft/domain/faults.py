@@ -113,7 +113,8 @@ _TOO_SLOW = replace(
     _PLATFORM,
     code="too_slow",
     advice="This machine is too slow for the job: leaving its long episodes out would teach the model to be brief. "
-    "Lower agentrft.max_turn_tokens, max_episode_steps, agentrft.group_size or batch_size.",
+    "Lower agentrft.max_turn_tokens, max_episode_steps, agentrft.group_size or batch_size, or raise "
+    "agentrft.max_episode_s.",
 )
 
 TABLE: Mapping[str, Treatment] = {

@@ -111,6 +111,7 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
+    max_episode_s: Annotated[float, Field(gt=0, le=86400)] | None = None  # wall clock, and of a grading too
     faults: FaultSettings | None = None
 
 

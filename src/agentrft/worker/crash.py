@@ -6,20 +6,28 @@ The exception's own text stays in the worker's log: it may quote a header or a r
 import traceback
 
 from agentrft.domain.errors import JobFailed
-from agentrft.domain.faults import TABLE
+from agentrft.domain.faults import TABLE, FaultKind, FaultOwner
 
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # on a CPU, torch raises a plain RuntimeError
+_KILLED = "a process of the engine ended"  # worker/replica.py, of one that could say nothing any more
 _PACKAGE = __name__.partition(".")[0]
 
 
 def explain_crash(error: Exception) -> JobFailed:
     """The job's error for an exception that nobody expected, as the fault table has it."""
-    memory = isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
-    treatment = TABLE["platform.out_of_memory" if memory else "platform.internal"]
-    met = "ran out of memory" if memory else f"met an internal error ({type(error).__name__})"
+    happened, kind = _diagnose(error)
+    treatment = TABLE[f"{FaultOwner.PLATFORM}.{kind}"]
     during = "".join(f", during {note}" for note in getattr(error, "__notes__", ())[:1])
-    message = f"The worker {met} in {_place(error)}{during}. {treatment.advice}"
-    return JobFailed(message, code=treatment.code)
+    return JobFailed(f"The worker {happened} in {_place(error)}{during}. {treatment.advice}", code=treatment.code)
+
+
+def _diagnose(error: Exception) -> tuple[str, FaultKind]:
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or any(sign in said for sign in _OUT_OF_MEMORY):
+        return "ran out of memory", FaultKind.OUT_OF_MEMORY
+    if _KILLED in said:
+        return "lost a process of its engine, most likely for want of memory,", FaultKind.OUT_OF_MEMORY
+    return f"met an internal error ({type(error).__name__})", FaultKind.INTERNAL
 
 
 def _place(error: Exception) -> str:

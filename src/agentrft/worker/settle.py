@@ -166,6 +166,7 @@ def _limits(asked: wire.Reinforcement, ours: Any) -> Limits:
         "max_turns": asked.max_episode_steps,
         "max_tool_calls": ours.max_tool_calls,
         "max_tool_output_tokens": ours.max_tool_output_tokens,
+        "wall_clock_s": ours.max_episode_s,
     }
     return Limits(**{key: value for key, value in given.items() if value is not None})
 
