@@ -215,6 +215,12 @@ async def test_a_fault_of_a_tool_ends_the_episode_and_keeps_what_came_back() -> 
     assert [result.name for result in episode.turns[0].results] == ["search"]
 
 
+async def test_of_several_faults_in_a_turn_the_platform_s_counts() -> None:
+    ours = Fault(owner=FaultOwner.PLATFORM, kind=FaultKind.INTERNAL, where="cat", message="not served")
+    tools = InProcessTools({"search": lambda call, context: broken_tool("search"), "cat": lambda call, context: ours})
+    assert (await play(agent_with([["search(a) cat(b)"]], tools=tools))).fault == ours
+
+
 async def test_an_error_result_of_a_tool_is_no_fault() -> None:
     def missing(call: ToolCall, context: CallContext) -> ToolResult:
         return ToolResult(call_id=call.call_id, name=call.name, output="no such file", status=404, is_error=True)

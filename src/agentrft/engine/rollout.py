@@ -25,7 +25,7 @@ from agentrft.domain.episode import (
     ToolResult,
     Turn,
 )
-from agentrft.domain.faults import Fault, FaultKind, FaultOwner
+from agentrft.domain.faults import Fault, FaultKind, FaultOwner, JobFate
 from agentrft.domain.ids import new_hex_id
 from agentrft.domain.job import Limits, Sampling
 from agentrft.engine.fanout import all_of
@@ -162,7 +162,11 @@ class _Rollout:
         self.turns[-1] = replace(self.turns[-1], results=results)
         faults = [outcome for outcome in outcomes if isinstance(outcome, Fault)]
         if faults:
-            self.stop, self.fault = StopReason.FAULT, faults[0]
+            # The gravest counts: a failure of ours must end the job, whatever else failed in the turn.
+            self.stop, self.fault = (
+                StopReason.FAULT,
+                max(faults, key=lambda fault: fault.treatment.job is JobFate.FAILS),
+            )
         elif len(calls) > budget:
             self.stop = StopReason.MAX_TOOL_CALLS
         else:

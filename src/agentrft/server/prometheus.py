@@ -5,6 +5,7 @@ only in the store, so the numbers are those of complete steps: a counter is a su
 latest value. Jobs that are over stay for a while, so that their last step is scraped, and then vanish.
 """
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,23 +60,12 @@ _FAMILIES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """A job and its steps, in order: the data of its metrics events."""
+    """A job, the data of its last metrics event, and the numbers of its steps by their flat names."""
 
     job: JobRow
-    steps: Sequence[Mapping[str, Any]]
-
-    def totals(self) -> Mapping[str, float]:
-        sums: Counter[str] = Counter()
-        for numbers in self._numbers():
-            sums.update(numbers)
-        return sums
-
-    def latest(self) -> Mapping[str, float]:
-        return {name: value for numbers in self._numbers() for name, value in numbers.items()}
-
-    def _numbers(self) -> Iterator[Mapping[str, float]]:
-        for step in self.steps:
-            yield {name: value for name, value in step.get("agentrft", {}).items() if value is not None}
+    last: Mapping[str, Any]
+    totals: Mapping[str, float]
+    latest: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # a registry keeps collectors by identity
@@ -90,8 +80,8 @@ class _Project(Collector):
         for status in JobStatus:
             jobs.add_metric([status.value], self.counts.get(status, 0))
         yield jobs
-        yield self._of_jobs("step", "The last complete step.", lambda seen: _last(seen, "step"))
-        yield self._of_jobs("steps", "Steps that the job will take.", lambda seen: _last(seen, "total_steps"))
+        yield self._of_jobs("step", "The last complete step.", lambda seen: seen.last.get("step"))
+        yield self._of_jobs("steps", "Steps that the job will take.", lambda seen: seen.last.get("total_steps"))
         yield self._of_jobs("waiting", "1 while the job has paused itself for an endpoint.", _waits)
         yield from (_metric(family, self.seen) for family in _FAMILIES)
 
@@ -108,11 +98,27 @@ class _Project(Collector):
 async def read_metrics(services: Served, caller: Authenticated) -> Response:
     """The jobs of the caller's project."""
     jobs = services.store.jobs
+    counts = await jobs.count(caller.project_id)
     watched = await jobs.watched(caller.project_id, over_for_s=SHOWN_FOR_S)
-    seen = [_Seen(job=job, steps=await jobs.metrics(job.id)) for job in watched]
+    told = [(job, await jobs.metrics(job.id)) for job in watched]
+    content = await asyncio.to_thread(_write, counts, told)
+    return Response(content, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _write(counts: Mapping[JobStatus, int], told: Sequence[tuple[JobRow, Sequence[Mapping[str, Any]]]]) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Project(counts=await jobs.count(caller.project_id), seen=seen))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    registry.register(_Project(counts=counts, seen=[_sum_up(job, steps) for job, steps in told]))
+    return generate_latest(registry)
+
+
+def _sum_up(job: JobRow, steps: Sequence[Mapping[str, Any]]) -> _Seen:
+    totals: Counter[str] = Counter()
+    latest: dict[str, float] = {}
+    for step in steps:
+        numbers = {name: value for name, value in step.get("agentrft", {}).items() if value is not None}
+        totals.update(numbers)
+        latest.update(numbers)
+    return _Seen(job=job, last=steps[-1] if steps else {}, totals=totals, latest=latest)
 
 
 def _metric(family: _Family, jobs: Sequence[_Seen]) -> Metric:
@@ -120,15 +126,11 @@ def _metric(family: _Family, jobs: Sequence[_Seen]) -> Metric:
     kind = CounterMetricFamily if family.total else GaugeMetricFamily
     metric = kind(f"agentrft_job_{family.name}", family.help, labels=["job", *pattern.groupindex])
     for seen in jobs:
-        for name, value in (seen.totals() if family.total else seen.latest()).items():
+        for name, value in (seen.totals if family.total else seen.latest).items():
             found = pattern.fullmatch(name)
             if found:
                 metric.add_metric([seen.job.id, *(_QUANTILES.get(part, part) for part in found.groups())], value)
     return metric
-
-
-def _last(seen: _Seen, key: str) -> float | None:
-    return seen.steps[-1].get(key) if seen.steps else None
 
 
 def _waits(seen: _Seen) -> float:
