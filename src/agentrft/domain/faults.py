@@ -27,7 +27,9 @@ class FaultKind(StrEnum):
     INVALID_REPLY = "invalid_reply"
     INVALID_SCORE = "invalid_score"
     GRADER_ERROR = "grader_error"
-    BREAKER_OPEN = "breaker_open"
+    REFUSAL = "refusal"  # a judge model would not answer
+    TRUNCATED = "truncated"  # a judge model's answer ended at its token limit
+    BREAKER_OPEN = "breaker_open"  # the endpoint failed others so often that it was left alone
     DEADLINE = "deadline"
     INTERNAL = "internal"
     OUT_OF_MEMORY = "out_of_memory"
@@ -136,6 +138,8 @@ TABLE: Mapping[str, Treatment] = {
     "grader_endpoint.invalid_reply": _GRADER,
     "grader_endpoint.invalid_score": _GRADER,
     "grader_endpoint.grader_error": _GRADER,
+    "grader_endpoint.refusal": _GRADER,
+    "grader_endpoint.truncated": _GRADER,
     "grader_endpoint.breaker_open": _GRADER,
     "grader_endpoint.deadline": replace(_GRADER, new_attempts=1),
     "platform.internal": _PLATFORM,
