@@ -163,10 +163,8 @@ class _Rollout:
         faults = [outcome for outcome in outcomes if isinstance(outcome, Fault)]
         if faults:
             # The gravest counts: a failure of ours must end the job, whatever else failed in the turn.
-            self.stop, self.fault = (
-                StopReason.FAULT,
-                max(faults, key=lambda fault: fault.treatment.job is JobFate.FAILS),
-            )
+            self.stop = StopReason.FAULT
+            self.fault = max(faults, key=lambda fault: fault.treatment.job is JobFate.FAILS)
         elif len(calls) > budget:
             self.stop = StopReason.MAX_TOOL_CALLS
         else:
