@@ -5,7 +5,7 @@ Every port can be served by another process or another machine: tokens and numbe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agentrft.domain.episode import (
     Completion,
@@ -111,6 +111,14 @@ class Grader(Protocol):
     async def grade(self, episode: Episode) -> Grade | Fault: ...
 
 
+@runtime_checkable
+class GroupGrader(Protocol):
+    """Grades the attempts of a group against each other, where one alone cannot be graded."""
+
+    async def rank(self, episodes: Sequence[Episode]) -> Sequence[Grade] | Fault:
+        """A grade for each attempt at one item, in their order; a fault leaves all of them without."""
+
+
 class Trainer(Protocol):
     """Moves the weights. `update` is one forward-backward over all data and one optimizer step."""
 
@@ -143,7 +151,7 @@ class Journal(Protocol):
         """One episode is finished (split: train, valid). Called in order of completion."""
 
     async def progress(self, step: int, phase: str, done: int, expected: int) -> None:
-        """Where in a step the job is (phase: sampling, training, eval)."""
+        """Where in a step the job is (phase: sampling, training, eval, waiting)."""
 
     async def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """A step is complete; `metrics` in the flat names of docs/concepts.md."""

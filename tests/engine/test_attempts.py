@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 
 from agentrft.domain.episode import Episode, Grade, Group, StopReason, ToolCall
+from agentrft.domain.errors import JobFailed
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import Limits, Sampling
-from agentrft.engine.attempts import Examiner, Progress, graded
+from agentrft.engine.attempts import Examiner
+from agentrft.engine.progress import Progress
 from agentrft.engine.rollout import Agent
+from agentrft.engine.verdicts import graded
 from agentrft.ports import CallContext
 from agentrft.testing import (
     FakeSampler,
@@ -20,6 +23,7 @@ from agentrft.testing import (
     WordChat,
     an_episode,
     an_item,
+    an_open_gate,
     broken_grader,
     broken_tool,
 )
@@ -35,7 +39,8 @@ def examiner_with(tools: InProcessTools, grader: FunctionGrader | None = None) -
         limits=Limits(wall_clock_s=20.0),
         seed=5,
     )
-    return Examiner(agent=agent, grader=grader or FunctionGrader(lambda episode: 1.0), max_attempts=3)
+    grader = grader or FunctionGrader(lambda episode: 1.0)
+    return Examiner(agent=agent, grader=grader, gate=an_open_gate(), max_attempts=3)
 
 
 async def run(examiner: Examiner, journal: MemoryJournal, *, size: int = 4, first_attempt: int = 0) -> Group:
@@ -170,3 +175,39 @@ async def test_the_attempts_of_a_group_share_its_name_and_two_groups_do_not() ->
     names = [context.group for _, context in tools.calls]
     assert len(set(names[:5])) == len(set(names[5:])) == 1
     assert names[0] != names[5]
+
+
+def fails_with(fault: Fault) -> InProcessTools:
+    return InProcessTools({"search": lambda call, context: fault})
+
+
+async def test_a_fault_of_the_platform_is_recorded_and_fails_the_job_with_a_reason() -> None:
+    journal = MemoryJournal()
+    fault = Fault(owner=FaultOwner.PLATFORM, kind=FaultKind.INTERNAL, where="sandbox", message="it did not start")
+    with pytest.raises(JobFailed) as failure:
+        await run(examiner_with(fails_with(fault)), journal, size=1)
+    assert failure.value.code == "internal_error"
+    assert failure.value.message.startswith("sandbox failed in attempt 0 at row 1 in step 2: it did not start. ")
+    assert [graded.fault for graded in journal.episodes["train", 2]] == [fault]
+
+
+async def test_a_grader_of_ours_that_breaks_fails_the_job_too() -> None:
+    fault = Fault(owner=FaultOwner.PLATFORM, kind=FaultKind.OUT_OF_MEMORY, where="sandbox", message="no memory")
+    with pytest.raises(JobFailed, match=r"Lower agentrft\.group_size") as failure:
+        await run(examiner_with(failing_for(set()), FunctionGrader(lambda episode: fault)), MemoryJournal())
+    assert failure.value.code == "out_of_memory"
+
+
+async def test_an_attempt_that_took_its_whole_wall_clock_is_made_again_once() -> None:
+    late = Fault(owner=FaultOwner.TOOL_ENDPOINT, kind=FaultKind.DEADLINE, where="search", message="late")
+    group = await run(examiner_with(fails_with(late)), MemoryJournal(), size=1)
+    assert [graded.fault for graded in group.episodes] == [late, late]
+
+
+async def test_a_crash_says_in_which_attempt_it_happened() -> None:
+    def crash(call: ToolCall, context: CallContext) -> str:
+        raise ZeroDivisionError("a bug of ours")
+
+    with pytest.raises(ZeroDivisionError) as crashed:
+        await run(examiner_with(InProcessTools({"search": crash})), MemoryJournal(), size=1, first_attempt=5)
+    assert crashed.value.__notes__ == ["attempt 5 at row 1 in step 2"]

@@ -4,16 +4,25 @@ import asyncio
 from collections.abc import Callable
 from itertools import count, islice
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrft.datasets.order import ItemOrder
-from agentrft.domain.episode import Episode, Item, ToolCall
+from agentrft.domain.episode import Episode, Group, Item, ToolCall
 from agentrft.domain.faults import Fault
-from agentrft.domain.job import Limits, Penalty, Reinforcement, Sampling
+from agentrft.domain.job import FaultLimits, Limits, Penalty, Reinforcement, Sampling
 from agentrft.engine.attempts import Examiner
-from agentrft.engine.collect import Batch, collect, no_update_warning
-from agentrft.engine.credit import advantages
+from agentrft.engine.collect import (
+    Batch,
+    collect,
+    is_useful,
+    no_update_warning,
+    truncated_share,
+    truncation_warning,
+)
+from agentrft.engine.credit import data
+from agentrft.engine.metrics import batch_metrics
 from agentrft.engine.order import Order
 from agentrft.engine.rollout import Agent
 from agentrft.engine.seeds import derive_seed
@@ -25,6 +34,7 @@ from agentrft.testing import (
     MemoryJournal,
     WordChat,
     an_item,
+    an_open_gate,
     broken_tool,
     some_rules,
 )
@@ -54,7 +64,7 @@ def examiner_with(
         limits=Limits(wall_clock_s=20.0),
         seed=5,
     )
-    return Examiner(agent=agent, grader=FunctionGrader(reward), max_attempts=max_attempts)
+    return Examiner(agent=agent, grader=FunctionGrader(reward), gate=an_open_gate(), max_attempts=max_attempts)
 
 
 async def gather(
@@ -151,7 +161,8 @@ async def test_the_tool_calls_of_all_episodes_of_a_step_overlap() -> None:
         limits=Limits(wall_clock_s=20.0),
         seed=5,
     )
-    batch = await gather(Examiner(agent=agent, grader=FunctionGrader(alternating), max_attempts=1), rules)
+    examiner = Examiner(agent=agent, grader=FunctionGrader(alternating), gate=an_open_gate(), max_attempts=1)
+    batch = await gather(examiner, rules)
     assert all(graded.valid for graded in batch.episodes)
 
 
@@ -167,8 +178,36 @@ def test_faulted_attempts_change_nothing_for_the_others(fault_seed: int, percent
 
     rules = some_rules(batch_size=3, group_size=4, penalty=Penalty(weight=weight))
     batch = asyncio.run(gather(examiner_with(reward, search=flaky), rules))
-    for group in batch.groups:
-        survivors = type(group)(item=group.item, episodes=tuple(group.valid))
-        assert advantages(group, rules.penalty) == advantages(survivors, rules.penalty)
-        assert all(graded.grade is None for graded in group.episodes if graded.fault is not None)
-        assert all(not graded.episode.fault for graded in group.valid)
+    spared = tuple(Group(item=group.item, episodes=tuple(group.valid)) for group in batch.groups)
+    useful = tuple(group for group in spared if is_useful(group, rules))
+    assert data(batch.useful, rules.penalty) == data(useful, rules.penalty)
+    assert batch_metrics(batch, rules.penalty) == batch_metrics(Batch(groups=spared, useful=useful), rules.penalty)
+    assert batch.useful_rollouts == sum(len(group.episodes) for group in useful)
+    assert all(graded.grade is None for graded in batch.episodes if graded.fault is not None)
+
+
+@pytest.mark.parametrize(("limit", "masked"), [(0.25, True), (0.9, False)])
+async def test_where_many_attempts_ran_out_of_tokens_nothing_is_learned_from_these(limit: float, masked: bool) -> None:
+    """Some say too much for one turn: they count in the means all the same."""
+    chat = WordChat()
+    agent = Agent(
+        sampler=FakeSampler(chat, lambda request: ["1 2 3 4 5" if request.seed % 2 else "1"]),
+        chat=chat,
+        tools=InProcessTools({}),
+        sampling=Sampling(max_turn_tokens=3, max_context_tokens=256),
+        limits=Limits(wall_clock_s=20.0),
+        seed=5,
+    )
+    grader = FunctionGrader(lambda episode: float(not episode.stop.truncated))
+    examiner = Examiner(agent=agent, grader=grader, gate=an_open_gate(), max_attempts=1)
+    rules = some_rules(batch_size=4, group_size=4, faults=FaultLimits(truncated_limit=limit))
+    batch = await gather(examiner, rules)
+    assert 0.25 < truncated_share(batch.groups) < 0.9
+    assert batch.mask_truncated is masked
+    learned = data(batch.useful, rules.penalty, mask_truncated=batch.mask_truncated)
+    assert all(datum.advantage > 0 for datum in learned) is masked
+    numbers = batch_metrics(batch, rules.penalty)
+    assert numbers["masked_share"] == (numbers["truncated_share"] if masked else 0.0)
+    warning = truncation_warning(batch, rules, 1)
+    assert "ran out of tokens" in warning
+    assert "max_turn_tokens" in warning

@@ -15,6 +15,7 @@ from agentrft.testing import (
     MemoryJournal,
     WordChat,
     an_item,
+    an_open_gate,
     broken_tool,
 )
 
@@ -37,7 +38,7 @@ async def run(journal: MemoryJournal) -> Evaluation:
     def reward(episode: Episode) -> float:
         return float(episode.item.index)
 
-    examiner = Examiner(agent=agent, grader=FunctionGrader(reward), max_attempts=2)
+    examiner = Examiner(agent=agent, grader=FunctionGrader(reward), gate=an_open_gate(), max_attempts=2)
     return await evaluate([an_item(n) for n in range(3)], examiner=examiner, samples=2, step=4, journal=journal)
 
 

@@ -12,8 +12,9 @@ from agentrft.domain.training import Timing, UpdateStats
 from agentrft.engine import metrics
 from agentrft.engine.collect import Batch
 from agentrft.engine.metrics import batch_metrics, episode_metrics, mean_sampled_tokens, step_metrics, update_metrics
+from agentrft.engine.summaries import spread
 from agentrft.ports import Evaluation
-from agentrft.testing import a_graded_episode, a_group, an_episode, an_item
+from agentrft.testing import a_graded_episode, a_group, an_episode, an_item, broken_grader
 
 ATTEMPTS = [
     a_graded_episode(1.0, an_episode(an_item(0), sampled_tokens=4, tool_calls=2, tool_latency_s=1.0)),
@@ -46,6 +47,33 @@ def test_rollouts_and_faults_are_counted_over_all_attempts() -> None:
     assert found["valid_error_count_search"] == pytest.approx(1 / 13)
     assert found["valid_sampled_tokens"] == 68
     assert found["valid_tokens"] == 68 + 4 * 3
+
+
+def test_faults_have_kinds_and_endpoints_have_rates() -> None:
+    lost = GradedEpisode(episode=an_episode(tool_calls=1), grade=None, fault=broken_grader())
+    found = episode_metrics("train", [*ATTEMPTS, lost])
+    assert (found["train_faults_kind_http_5xx"], found["train_faults_kind_invalid_reply"]) == (1, 1)
+    assert found["train_replies_of_search"] == 13
+    assert found["train_error_count_search"] == pytest.approx(1 / 14)
+    assert found["train_grading_fault_share"] == pytest.approx(1 / 4)
+
+
+def test_quantiles_are_values_that_were_measured() -> None:
+    values = [float(n) for n in range(1, 11)]
+    assert spread("x", values) == {"x_mean": 5.5, "x_p50": 5.0, "x_p95": 10.0, "x_p99": 10.0}
+    assert spread("x", values * 10, of="y") == {"x_mean_y": 5.5, "x_p50_y": 5.0, "x_p95_y": 10.0, "x_p99_y": 10.0}
+    assert spread("x", [3.0]) == {"x_mean": 3.0, "x_p50": 3.0, "x_p95": 3.0, "x_p99": 3.0}
+    assert spread("x", []) == {}
+
+
+def test_calls_that_no_endpoint_saw_have_no_latency() -> None:
+    refused = ToolResult(call_id="1", name="search", output="no", status=400, is_error=True)
+    answered = ToolResult(call_id="2", name="search", output="yes", latency_s=0.5)
+    calls = tuple(ToolCall(call_id=result.call_id, name="search", arguments="{}") for result in (refused, answered))
+    turn = Turn(message=Message(role="assistant", tool_calls=calls), results=(refused, answered))
+    found = episode_metrics("train", [a_graded_episode(0.0, replace(an_episode(), turns=(turn,)))])
+    assert found["train_tool_latency_s_mean"] == found["train_tool_latency_s_p99_search"] == 0.5
+    assert found["train_replies_of_search"] == 1
 
 
 def test_the_standard_error_counts_items_and_not_attempts() -> None:
@@ -85,6 +113,7 @@ def test_calls_that_cannot_be_read_and_error_results_have_shares() -> None:
     found = episode_metrics("train", [a_graded_episode(0.0, replace(an_episode(), turns=(turn,)))])
     assert found["train_malformed_calls_share"] == 0.5
     assert found["train_tool_errors_share"] == 1.0
+    assert found["train_unknown_tool_calls_share"] == 0.5
     assert "train_tool_calls_mean_made_up" not in found
 
 
@@ -132,5 +161,6 @@ def test_every_name_is_a_float_and_documented() -> None:
     documentation = metrics.__doc__ or ""
     for name in found:
         general = re.sub(r"^(train|valid)_", "<split>_", name)
-        general = re.sub(r"_(search|max_turns|answer|tool_endpoint|grader_endpoint|platform)$", "_<", general)
+        general = re.sub(r"_(p50|p95|p99)", "_<quantile>", general)
+        general = re.sub(r"_(search|max_turns|answer|tool_endpoint|grader_endpoint|platform|http_5xx)$", "_<", general)
         assert general in documentation, name

@@ -215,6 +215,12 @@ async def test_a_fault_of_a_tool_ends_the_episode_and_keeps_what_came_back() -> 
     assert [result.name for result in episode.turns[0].results] == ["search"]
 
 
+async def test_of_several_faults_in_a_turn_the_platform_s_counts() -> None:
+    ours = Fault(owner=FaultOwner.PLATFORM, kind=FaultKind.INTERNAL, where="cat", message="not served")
+    tools = InProcessTools({"search": lambda call, context: broken_tool("search"), "cat": lambda call, context: ours})
+    assert (await play(agent_with([["search(a) cat(b)"]], tools=tools))).fault == ours
+
+
 async def test_an_error_result_of_a_tool_is_no_fault() -> None:
     def missing(call: ToolCall, context: CallContext) -> ToolResult:
         return ToolResult(call_id=call.call_id, name=call.name, output="no such file", status=404, is_error=True)
@@ -239,7 +245,7 @@ async def test_the_wall_clock_ends_an_episode_that_waits_for_a_tool() -> None:
     assert episode.stop is StopReason.FAULT
     assert episode.fault is not None
     assert (episode.fault.owner, episode.fault.kind) == (FaultOwner.TOOL_ENDPOINT, FaultKind.DEADLINE)
-    assert "search, cat" in episode.fault.message
+    assert episode.fault.where == "cat"
     assert episode.turns[0].message.tool_calls[1].name == "cat"
 
 
@@ -249,6 +255,23 @@ class StuckSampler(FakeSampler):
         raise AssertionError
 
 
+class StuckLater(FakeSampler):
+    """Samples one turn, and then no more."""
+
+    async def sample(self, request: SampleRequest) -> Completion:
+        if self.requests:
+            await asyncio.Event().wait()
+        return await super().sample(request)
+
+
+class SlowSampler(FakeSampler):
+    """Takes its time for every turn."""
+
+    async def sample(self, request: SampleRequest) -> Completion:
+        await asyncio.sleep(0.06)
+        return await super().sample(request)
+
+
 async def test_the_wall_clock_ends_an_episode_that_waits_for_the_sampler() -> None:
     agent = agent_with([["3"]], limits=Limits(wall_clock_s=0.05))
     agent = replace(agent, sampler=StuckSampler(WordChat(), []))
@@ -256,6 +279,32 @@ async def test_the_wall_clock_ends_an_episode_that_waits_for_the_sampler() -> No
     assert episode.fault is not None
     assert episode.fault.owner is FaultOwner.PLATFORM
     assert sampler_of(agent).released == [episode.trace_id]
+
+
+async def test_an_episode_cut_off_in_a_tool_is_the_fault_of_the_sampler_that_took_most_of_the_time() -> None:
+    async def look_up_at_first(call: ToolCall, context: CallContext) -> str:
+        return "ok" if context.turn == 0 else await never(call, context)
+
+    chat = WordChat()
+    agent = agent_with([], tools=InProcessTools({"search": look_up_at_first}), limits=Limits(wall_clock_s=0.15))
+    agent = replace(agent, sampler=SlowSampler(chat, [["search(a)"], ["search(b)"]]), chat=chat)
+    episode = await play(agent)
+    assert len(episode.turns) == 2
+    assert episode.fault is not None
+    assert (episode.fault.owner, episode.fault.where) == (FaultOwner.PLATFORM, "sampler")
+
+
+async def test_an_episode_cut_off_in_the_sampler_is_the_fault_of_the_tool_that_took_most_of_the_time() -> None:
+    async def dawdle(call: ToolCall, context: CallContext) -> str:
+        await asyncio.sleep(0.1)
+        return "ok"
+
+    chat = WordChat()
+    agent = agent_with([], tools=InProcessTools({"search": dawdle}), limits=Limits(wall_clock_s=0.15))
+    agent = replace(agent, sampler=StuckLater(chat, [["search(a)"]]), chat=chat)
+    episode = await play(agent)
+    assert episode.fault is not None
+    assert (episode.fault.owner, episode.fault.where) == (FaultOwner.TOOL_ENDPOINT, "search")
 
 
 async def test_a_timeout_inside_an_adapter_is_not_taken_for_the_wall_clock() -> None:

@@ -66,5 +66,32 @@ async def test_jobs_are_listed_newest_first_and_by_metadata(store: Store, new_jo
     assert [job.id for job in without.data] == [plain]
 
 
+async def test_jobs_are_watched_from_their_start_until_a_while_after_their_end(
+    store: Store, submit: Callable, clock: Any
+) -> None:
+    over, running, waiting = [await submit() for _ in range(3)]
+    worker = await store.workers.register(device="cpu")
+    for _ in range(2):
+        await store.queue.claim(worker)
+    await store.queue.fail(over, code="x", message="y")
+    assert [job.id for job in await store.jobs.watched(DEFAULT_PROJECT, over_for_s=60)] == [over, running]
+    clock.now += 61
+    assert [job.id for job in await store.jobs.watched(DEFAULT_PROJECT, over_for_s=60)] == [running]
+    assert await store.jobs.watched("proj_other", over_for_s=60) == []
+    assert await store.jobs.count(DEFAULT_PROJECT) == {
+        JobStatus.FAILED: 1,
+        JobStatus.RUNNING: 1,
+        JobStatus.QUEUED: 1,
+    }
+    assert waiting not in (over, running)
+
+
+async def test_of_a_step_that_was_done_again_the_last_numbers_count(store: Store, submit: Callable) -> None:
+    job_id = await submit()
+    for step, loss in ((1, 0.5), (2, 0.4), (1, 0.3)):
+        await store.queue.append_event(job_id, "m", type="metrics", data={"step": step, "loss": loss})
+    assert await store.jobs.metrics(job_id) == [{"step": 1, "loss": 0.3}, {"step": 2, "loss": 0.4}]
+
+
 def test_a_hash_does_not_depend_on_the_order_of_keys() -> None:
     assert request_hash({"a": 1, "b": 2}) == request_hash({"b": 2, "a": 1})

@@ -69,7 +69,7 @@ def test_our_own_settings_live_under_one_key() -> None:
     ours = {
         "group_size": 16, "learning_rate": 1e-4, "lora_rank": 8, "loss": "dr_grpo", "penalty": penalty,
         "max_tool_calls": 8, "max_turn_tokens": 256, "max_tool_output_tokens": 256, "max_context_tokens": 2048,
-        "max_steps": 20, "max_refills": 0,
+        "max_steps": 20, "max_refills": 0, "faults": {"grader_limit": 0.1, "window": 50, "min_faults": 3},
     }  # fmt: skip
     spec = read_job_request(body(agentrft=ours))
     assert spec.settings["reinforcement"]["agentrft"] == ours
@@ -82,6 +82,12 @@ def test_our_own_settings_live_under_one_key() -> None:
         ({"foo": 1}, "method.reinforcement.foo", "unknown_parameter"),
         ({"agentrft": {"foo": 1}}, "method.reinforcement.agentrft.foo", "unknown_parameter"),
         ({"agentrft": {"penalty": {"x": 1}}}, "method.reinforcement.agentrft.penalty.x", "unknown_parameter"),
+        ({"agentrft": {"faults": {"rate": 1}}}, "method.reinforcement.agentrft.faults.rate", "unknown_parameter"),
+        (
+            {"agentrft": {"faults": {"tool_limit": 5}}},
+            "method.reinforcement.agentrft.faults.tool_limit",
+            "invalid_value",
+        ),
         ({"agentrft": {"group_size": 1}}, "method.reinforcement.agentrft.group_size", "invalid_value"),
         ({"agentrft": {"loss": "ppo"}}, "method.reinforcement.agentrft.loss", "invalid_value"),
         ({"agentrft": {"lora_rank": 8, "full_weights": True}}, "method.reinforcement.agentrft", "invalid_value"),

@@ -18,6 +18,11 @@ METRICS = {
     "train_tool_calls_mean_search": 2.0,
     "train_tool_latency_s_mean_search": 0.25,
     "train_error_count_search": 0.125,
+    "train_tool_latency_s_p95_search": 0.75,
+    "train_grading_s_p50": 0.05,
+    "train_faults_tool_endpoint": 2.0,
+    "train_faults_kind_http_5xx": 2.0,
+    "train_faults_at_search": 2.0,
     "train_rollouts_total": 66.0,
     "train_rollouts_graded": 64.0,
     "train_rollouts_discarded": 2.0,
@@ -84,6 +89,23 @@ def test_tools_are_told_apart() -> None:
         0.25,
     )
     assert (tool["train_error_count"], found["train_error_count_search"]) == (0.125, 0.125)
+    assert (tool["train_execution_latency_p95"], tool["train_execution_latency_p99"]) == (0.75, None)
+
+
+def test_quantiles_of_gradings_stand_beside_their_mean() -> None:
+    (timing,) = data(METRICS)["timing"]["graders"]
+    assert (timing["train_execution_latency_mean"], timing["train_execution_latency_p50"]) == (0.1, 0.05)
+    assert "valid_execution_latency_p50" not in timing
+
+
+def test_faults_are_counted_by_owner_kind_and_place() -> None:
+    (faults,) = data(METRICS)["faults"]
+    assert faults == {
+        "split": "train",
+        "owners": {"tool_endpoint": 2.0, "grader_endpoint": 0.0, "platform": 0.0},
+        "kinds": {"http_5xx": 2.0},
+        "at": {"search": 2.0},
+    }
 
 
 def test_a_step_without_evaluation_says_nothing_of_it() -> None:

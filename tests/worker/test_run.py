@@ -1,20 +1,22 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
 
 from agentrft.domain.job import JobStatus, Method
 from agentrft.outbound.signature import Signer
 from agentrft.store import Store
 from agentrft.store.episodes import EpisodeFiles
 from agentrft.store.keys import DEFAULT_PROJECT
-from agentrft.store.rows import JobRow
-from agentrft.worker.models import ModelLoader
+from agentrft.store.rows import JobRow, ModelRow
+from agentrft.worker.models import LoadedModel, ModelLoader
 from agentrft.worker.run import run_claim
 from agentrft.worker.serving import Serving, create_serving_app
 from tests.server.conftest import serving
@@ -257,6 +259,48 @@ async def test_a_tool_that_is_served_nowhere_fails_the_job(store: Store, loader:
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert "search" in job.error["message"]
+
+
+class BrokenLoader(ModelLoader):
+    async def load(self, row: ModelRow) -> LoadedModel:
+        raise MemoryError
+
+
+async def test_a_crash_fails_the_job_with_a_reason_and_not_the_worker(store: Store, tmp_path: Path) -> None:
+    await submit(store, Method.SUPERVISED, LESSONS, rows=[SHOWN])
+    job = await find(store, await work(store, BrokenLoader(tmp_path)))
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "out_of_memory"
+    assert job.error["message"].startswith("The worker ran out of memory")
+
+
+async def test_a_job_pauses_for_a_grader_that_is_down_and_goes_on_by_itself(store: Store, loader: ModelLoader) -> None:
+    gradings = count()
+    app = FastAPI()
+
+    @app.post("/grade")
+    async def grade() -> Any:
+        number = next(gradings)
+        return RedirectResponse("/elsewhere") if number < 4 else {"score": number % 2}  # a fault that is not retried
+
+    async with serving(app) as url:
+        asked = {
+            "grader": {"type": "endpoint", "name": "judge", "url": f"{url}/grade"},
+            "hyperparameters": {"batch_size": 1, "eval_samples": 1},
+            "agentrft": {**SHORT, "max_steps": 1, "faults": {"min_faults": 1, "probe_interval_s": 0.01}},
+        }
+        plain = {"messages": ASK["messages"]}
+        await submit(store, Method.REINFORCEMENT, asked, rows=[plain], validation=[plain] * 2)
+        job = await find(store, await work(store, loader))
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    said = await events(store, job.id)
+    (paused,) = [message for message in said if message.startswith("Paused: the grader judge failed")]
+    assert "redirects are refused" in paused
+    assert any(message.startswith("Resumed: the grader judge answers again") for message in said)
+    baseline = list(EpisodeFiles(store.runs_dir / job.id).read("valid", 0))
+    assert [record["reward"] is None for record in baseline] == [record["fault"] is not None for record in baseline]
+    assert sum(record["fault"] is None for record in baseline) == 2
 
 
 async def test_a_job_that_was_cancelled_before_it_began_leaves_no_model(store: Store, loader: ModelLoader) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from agentrft.domain.errors import UserError
-from agentrft.domain.job import Job, Limits, Method, Penalty
+from agentrft.domain.job import FaultLimits, Job, Limits, Method, Penalty
 from agentrft.domain.training import LoraConfig, Loss
 from agentrft.worker.settle import Facts, settle, settled_hyperparameters
 from tests.worker.requests import GRADER, a_claim
@@ -99,7 +99,8 @@ def test_what_is_said_is_kept() -> None:
         },
         agentrft={
             "group_size": 12, "loss": "gspo", "penalty": {"weight": 0.0}, "max_tool_calls": 4, "max_refills": 0,
-            "max_tool_output_tokens": 99, "learning_rate": 0.002, "lora_rank": 8, "max_context_tokens": 1000,
+            "max_tool_output_tokens": 99, "max_episode_s": 60, "learning_rate": 0.002, "lora_rank": 8,
+            "max_context_tokens": 1000,
         },
     )  # fmt: skip
     rules = job.reinforcement
@@ -110,12 +111,30 @@ def test_what_is_said_is_kept() -> None:
     )  # fmt: skip
     assert (rules.batch_size, rules.total_steps, rules.eval_interval, rules.eval_samples) == (10, 20, 7, 5)
     assert (rules.group_size, rules.loss, rules.max_refills, rules.penalty.weight) == (12, Loss.GSPO, 0, 0.0)
-    assert rules.limits == Limits(max_turns=6, max_tool_calls=4, max_tool_output_tokens=99)
+    assert rules.limits == Limits(max_turns=6, max_tool_calls=4, max_tool_output_tokens=99, wall_clock_s=60.0)
     assert rules.response_format is not None
     assert rules.response_format["type"] == "text"
     assert job.optimizer.learning_rate == pytest.approx(0.006)
     assert job.lora == LoraConfig(rank=8)
     assert (job.sampling.max_turn_tokens, job.sampling.max_context_tokens) == (1024, 1000)
+
+
+@pytest.mark.parametrize(("group", "least"), [(2, 2), (3, 3), (4, 4), (6, 4), (8, 4), (9, 5), (16, 8), (64, 32)])
+def test_a_group_needs_four_attempts_or_half_of_it(group: int, least: int) -> None:
+    rules = reinforcement(agentrft={"group_size": group}).reinforcement
+    assert rules is not None
+    assert rules.min_group == least
+
+
+def test_limits_on_faults_have_defaults_and_are_kept() -> None:
+    rules = reinforcement().reinforcement
+    assert rules is not None
+    assert rules.faults == FaultLimits(tool_limit=0.05, grader_limit=0.03, window=100, min_faults=5, max_pause_s=1800)
+    rules = reinforcement(
+        agentrft={"faults": {"tool_limit": 1, "max_pause_s": 9.5, "truncated_limit": 0}}
+    ).reinforcement
+    assert rules is not None
+    assert rules.faults == FaultLimits(tool_limit=1.0, max_pause_s=9.5, truncated_limit=0.0)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(3, 3), (1000, 25), (None, 25)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from agentrft.domain.faults import Fault
+from agentrft.domain.faults import TABLE, Fault, Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,11 @@ class ToolResult:
     latency_s: float = 0.0
     status: int = 200  # HTTP status of the reply; 400 for a malformed call that was never sent
     is_error: bool = False  # the policy's mistake or a 4xx, shown to the model
+
+    @property
+    def sent(self) -> bool:
+        """Whether an endpoint answered; a call that was refused before it was sent took no time."""
+        return self.latency_s > 0.0 or not self.is_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +143,11 @@ class StopReason(StrEnum):
     MAX_TOKENS = "max_tokens"  # a completion reached its token budget without a stop token
     CONTEXT = "context"  # no room left in the context window
     FAULT = "fault"
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the episode ran out of tokens, so that a step with many of these leaves them out of its loss."""
+        return self in TABLE and TABLE[self].statistics is Statistics.GUARDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,23 @@ class Penalty:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultLimits:
+    """When a job pauses for its endpoints, and when truncated episodes are left out (rl-engine, sections 1.6 and 4).
+
+    A tool or grader fails too often when at least `min_faults` of its last `window` calls failed, and more than its
+    limit of them, a share.
+    """
+
+    tool_limit: float = 0.05
+    grader_limit: float = 0.03
+    window: int = 100
+    min_faults: int = 5
+    probe_interval_s: float = 5.0  # before the first probe of a pause; doubled after each that fails
+    max_pause_s: float = 1800.0  # of one pause; then the job fails
+    truncated_limit: float = 0.25  # share of a step's attempts that may run out of tokens and still be in the loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optimizer:
     learning_rate: float
     warmup_steps: int = 3
@@ -107,11 +124,12 @@ class Reinforcement:
     penalty: Penalty
     loss: Loss
     max_refills: int = 2  # further draws of items, each at most a batch, to replace groups without signal
-    max_attempts: int = 3  # of one episode that meets a fault
+    max_attempts: int = 3  # at one place of a group, where attempts meet faults
     min_group: int = 2  # valid attempts below which a group is skipped
     train_attempts: int | None = None  # of each group, at most so many are trained on (engine/credit.py: thinned)
     lifecycle: LifecycleEndpoint | None = None
     signing_secret: str | None = field(default=None, repr=False)  # of all requests to the user's endpoints
+    faults: FaultLimits = field(default_factory=FaultLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,56 +1,39 @@
-"""All attempts at one item: played, graded, and tried again where an endpoint failed.
+"""All attempts at one item: played, graded, and made anew where an endpoint failed.
 
-A fault never becomes a reward: scoring it zero would teach the policy not to call tools (rl-engine reference,
-section 1.6). The faulted attempt stays in the group for the record, and a new one takes its place.
+What follows from a failure is decided by the table of domain/faults.py. A faulted attempt stays in the group for the
+record, without a reward, and a new one takes its place: with a trace id, a session of the sampler, a number and random
+draws of its own, so that nothing of the old one gets into it.
 """
 
-import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from agentrft.domain.episode import Episode, Grade, GradedEpisode, Group, Item, StopReason, Tokens
-from agentrft.domain.faults import Fault, FaultKind, FaultOwner
+from agentrft.domain.episode import Episode, GradedEpisode, Group, Item, StopReason, Tokens
+from agentrft.domain.errors import JobFailed
+from agentrft.domain.faults import Fault, JobFate
 from agentrft.domain.ids import new_hex_id
 from agentrft.engine.fanout import all_of
+from agentrft.engine.gate import Gate
+from agentrft.engine.health import Failed
+from agentrft.engine.probe import call_again
+from agentrft.engine.progress import Progress
 from agentrft.engine.rollout import Agent, run_episode
-from agentrft.ports import CallContext, Grader, Journal, Lifecycle
-
-
-class Progress:
-    """Tells the journal what is finished and how far a phase of a step has come."""
-
-    def __init__(self, journal: Journal, *, split: str, step: int, phase: str) -> None:
-        self._journal = journal
-        self._split = split
-        self.step = step
-        self._phase = phase
-        self._done = 0
-        self._expected = 0
-
-    async def expect(self, episodes: int) -> None:
-        """So many more places are to be filled with an episode."""
-        self._expected += episodes
-        await self._report()
-
-    async def played(self, graded: GradedEpisode) -> None:
-        """One attempt is over, well or not."""
-        await self._journal.episode(self._split, self.step, graded)
-
-    async def settled(self) -> None:
-        """One place is filled, or given up."""
-        self._done += 1
-        await self._report()
-
-    async def _report(self) -> None:
-        await self._journal.progress(self.step, self._phase, self._done, self._expected)
+from agentrft.engine.verdicts import grade_again, graded, ranked
+from agentrft.ports import CallContext, Grader, GroupGrader, Lifecycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examiner:
-    """Has an agent attempt items, and grades what it did. `max_attempts` counts tries at one place of a group."""
+    """Has an agent attempt items, and grades what it did. `max_attempts` counts tries at one place of a group.
+
+    A `GroupGrader` grades when every place is filled; until then an attempt without a fault has no grade.
+    """
 
     agent: Agent
-    grader: Grader
+    grader: Grader | GroupGrader
+    gate: Gate
     max_attempts: int
     lifecycle: Lifecycle | None = None
 
@@ -59,27 +42,38 @@ class Examiner:
 
         Attempts are numbered from `first_attempt`; the k-th replacement of an attempt has its number plus k * size, so
         that no number comes twice below `first_attempt + size * max_attempts`.
+
+        Raises:
+            JobFailed: the platform failed, or an endpoint for longer than the job waits.
         """
-        name = new_hex_id("group_")
+        here = CallContext(
+            trace_id="", item=item, step=progress.step, attempt=first_attempt, turn=0, group=new_hex_id("group_")
+        )
         places = await all_of(
-            self._fill_place(item, name, attempts=self._numbers(first_attempt + place, size), progress=progress)
+            self._fill_place(here, attempts=self._numbers(first_attempt + place, size), progress=progress)
             for place in range(size)
         )
-        return Group(item=item, episodes=tuple(graded for place in places for graded in place))
+        episodes = [result for place in places for result in place]
+        if isinstance(self.grader, GroupGrader):
+            episodes = await ranked(episodes, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+            for result in episodes:
+                await self._settle(result, here, progress)
+        return Group(item=item, episodes=tuple(episodes))
 
     def _numbers(self, first: int, size: int) -> range:
         return range(first, first + size * self.max_attempts, size)
 
-    async def _fill_place(self, item: Item, group: str, *, attempts: range, progress: Progress) -> list[GradedEpisode]:
+    async def _fill_place(self, here: CallContext, *, attempts: range, progress: Progress) -> list[GradedEpisode]:
         played: list[GradedEpisode] = []
         for attempt in attempts:
-            trace_id = new_hex_id("trace_")
-            result = await self._attempt(
-                CallContext(trace_id=trace_id, item=item, step=progress.step, attempt=attempt, turn=0, group=group)
-            )
-            await progress.played(result)
-            played.append(result)
-            if result.valid:
+            await self.gate.enter(progress, self._probe)
+            context = replace(here, trace_id=new_hex_id("trace_"), attempt=attempt)
+            with _told_apart(context):
+                played.append(await self._attempt(context))
+            if not isinstance(self.grader, GroupGrader):
+                await self._settle(played[-1], context, progress)
+            fault = played[-1].fault
+            if fault is None or len(played) > fault.treatment.new_attempts:
                 break
         await progress.settled()
         return played
@@ -89,7 +83,10 @@ class Examiner:
         stop: StopReason | None = None
         try:
             episode = await self._play(context)
-            result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+            if isinstance(self.grader, GroupGrader):
+                result = GradedEpisode(episode=episode, grade=None, fault=episode.fault)
+            else:
+                result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
             stop = episode.stop
             return result
         finally:
@@ -103,6 +100,25 @@ class Examiner:
         return await run_episode(
             self.agent, here.item, step=here.step, attempt=here.attempt, group=here.group, trace_id=here.trace_id
         )
+
+    async def _settle(self, result: GradedEpisode, context: CallContext, progress: Progress) -> None:
+        """An attempt is over: it is written down, counted, and where the platform failed the job ends."""
+        await progress.played(result)
+        self.gate.record(result, at=context)
+        if result.fault is not None and result.fault.treatment.job is JobFate.FAILS:
+            raise _platform_failure(result.fault, replace(context, attempt=result.episode.attempt))
+
+    async def _probe(self, failed: Failed) -> Fault | None:
+        """Try again what failed: the episode's beginning, the tool call that ended it, or its grading."""
+        episode = failed.episode.episode
+        if episode.fault is None:
+            return await grade_again(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+        if episode.turns or self.lifecycle is None:
+            return await call_again(self.agent, episode, at=failed.at)
+        context = replace(failed.at, trace_id=new_hex_id("trace_"), attempt=episode.attempt)
+        fault = await self.lifecycle.begin(context)
+        self.lifecycle.end(context, None)
+        return fault
 
 
 def _not_begun(context: CallContext, fault: Fault) -> Episode:
@@ -118,27 +134,20 @@ def _not_begun(context: CallContext, fault: Fault) -> Episode:
     )
 
 
-async def graded(episode: Episode, grader: Grader, *, deadline_s: float) -> GradedEpisode:
-    """The episode with its grade, or with the fault of whoever failed: the episode's own, or else the grader's."""
-    if episode.fault is not None:
-        return GradedEpisode(episode=episode, grade=None, fault=episode.fault)
-    verdict = await _verdict(episode, grader, deadline_s)
-    if isinstance(verdict, Fault):
-        return GradedEpisode(episode=episode, grade=None, fault=verdict)
-    return GradedEpisode(episode=episode, grade=verdict)
-
-
-async def _verdict(episode: Episode, grader: Grader, deadline_s: float) -> Grade | Fault:
-    deadline = asyncio.timeout(deadline_s)
+@contextmanager
+def _told_apart(context: CallContext) -> Iterator[None]:
+    """A bug that ends the job says in which attempt it showed."""
     try:
-        async with deadline:
-            return await grader.grade(episode)
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        return Fault(
-            owner=FaultOwner.GRADER_ENDPOINT,
-            kind=FaultKind.DEADLINE,
-            where="grader",
-            message=f"the grader gave no grade within {deadline_s:g} s",
-        )
+        yield
+    except Exception as error:
+        error.add_note(_name(context))
+        raise
+
+
+def _platform_failure(fault: Fault, context: CallContext) -> JobFailed:
+    message = f"{fault.where} failed in {_name(context)}: {fault.message}. {fault.treatment.advice}"
+    return JobFailed(message, code=fault.treatment.code)
+
+
+def _name(context: CallContext) -> str:
+    return f"attempt {context.attempt} at row {context.item.index + 1} in step {context.step}"

@@ -11,19 +11,24 @@ from dataclasses import dataclass
 
 from agentrft.domain.episode import GradedEpisode, Group, Item
 from agentrft.domain.job import Reinforcement
-from agentrft.engine.attempts import Examiner, Progress
+from agentrft.engine.attempts import Examiner
 from agentrft.engine.credit import advantages
 from agentrft.engine.fanout import all_of
 from agentrft.engine.order import Order
+from agentrft.engine.progress import Progress
 from agentrft.ports import Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What a step has explored: `groups` is everything, for the metrics; `useful` is what the loss sees."""
+    """What a step has explored: `groups` is everything, for the metrics; `useful` is what the loss sees.
+
+    `mask_truncated`: so many attempts ran out of tokens that those are left out of the loss, though not of the means.
+    """
 
     groups: tuple[Group, ...]
     useful: tuple[Group, ...]
+    mask_truncated: bool = False
 
     @property
     def episodes(self) -> list[GradedEpisode]:
@@ -49,7 +54,11 @@ async def collect(
         if not items:
             break
         await collector.explore(items)
-    return Batch(groups=tuple(collector.groups), useful=tuple(collector.useful))
+    return Batch(
+        groups=tuple(collector.groups),
+        useful=tuple(collector.useful),
+        mask_truncated=truncated_share(collector.groups) > rules.faults.truncated_limit,
+    )
 
 
 def is_useful(group: Group, rules: Reinforcement) -> bool:
@@ -57,14 +66,32 @@ def is_useful(group: Group, rules: Reinforcement) -> bool:
     return len(group.valid) >= rules.min_group and any(advantages(group, rules.penalty))
 
 
+def truncated_share(groups: Sequence[Group]) -> float:
+    """Of the graded attempts, how many ran out of tokens."""
+    stops = [graded.episode.stop for group in groups for graded in group.valid]
+    return sum(stop.truncated for stop in stops) / len(stops) if stops else 0.0
+
+
+def truncation_warning(batch: Batch, rules: Reinforcement, step: int) -> str:
+    """What the guard against truncation did, and whose turn it is."""
+    return (
+        f"{truncated_share(batch.groups):.0%} of the attempts of step {step} ran out of tokens before they ended. "
+        f"Above {rules.faults.truncated_limit:.0%} they count in the means of their groups, but nothing is learned "
+        "from their tokens. Raise agentrft.max_turn_tokens or agentrft.max_context_tokens, or raise "
+        "agentrft.faults.truncated_limit to learn from them all the same."
+    )
+
+
 def no_update_warning(batch: Batch, rules: Reinforcement, step: int) -> str:
     """Why nothing could be learned in a step, and whose turn it is."""
     small = [group for group in batch.groups if len(group.valid) < rules.min_group]
-    alike = len(batch.groups) - len(small)
+    alike = len(batch.groups) - len(small) - len(batch.useful)
     message = (
         f"Step {step} made no update: of {len(batch.groups)} groups, {alike} had attempts that all did equally well, "
         f"and {len(small)} had fewer than {rules.min_group} attempts without a fault."
     )
+    if batch.useful:
+        message += f" In {len(batch.useful)}, all attempts that differed ran out of tokens."
     faults = [graded.fault for graded in batch.episodes if graded.fault is not None]
     if small and faults:
         return f"{message} The last fault was at {faults[-1].where}: {faults[-1].message}"

@@ -40,10 +40,18 @@ def accuracy_advantages(group: Group) -> list[float]:
     return [_without_rounding(count / (count - 1) * (reward - mean)) for reward in rewards]
 
 
-def data(groups: Iterable[Group], penalty: Penalty, *, keep: int | None = None, seed: int = 0) -> list[Datum]:
+def data(
+    groups: Iterable[Group],
+    penalty: Penalty,
+    *,
+    mask_truncated: bool = False,
+    keep: int | None = None,
+    seed: int = 0,
+) -> list[Datum]:
     """What the trainer learns from, in the order of the groups: an attempt without advantage teaches nothing.
 
     Args:
+        mask_truncated: one that ran out of tokens teaches nothing either; its peers are compared with it as ever.
         keep: at most this many attempts of each group, see `thinned`; None: all.
         seed: of the choice among them.
     """
@@ -51,7 +59,9 @@ def data(groups: Iterable[Group], penalty: Penalty, *, keep: int | None = None, 
         _datum(graded.episode, advantage)
         for group in groups
         for graded, advantage in zip(group.valid, _shown(group, penalty, keep, seed), strict=True)
-        if advantage != 0.0 and graded.episode.tokens.sampled_count > 0
+        if advantage != 0.0
+        and graded.episode.tokens.sampled_count > 0
+        and not (mask_truncated and graded.episode.stop.truncated)
     ]
 
 

@@ -4,8 +4,9 @@ import time
 from collections.abc import Sequence
 
 from agentrft.domain.episode import Item
-from agentrft.engine.attempts import Examiner, Progress
+from agentrft.engine.attempts import Examiner
 from agentrft.engine.fanout import all_of
+from agentrft.engine.progress import Progress
 from agentrft.ports import Evaluation, Journal
 
 

@@ -20,15 +20,17 @@ from agentrft.domain.errors import JobFailed
 from agentrft.domain.job import Job
 from agentrft.domain.training import Checkpoint, Timing, UpdateSettings, UpdateStats
 from agentrft.engine.attempts import Examiner
-from agentrft.engine.collect import Batch, collect, no_update_warning
+from agentrft.engine.collect import Batch, collect, no_update_warning, truncation_warning
 from agentrft.engine.credit import data
 from agentrft.engine.evaluate import evaluate, no_baseline_message
-from agentrft.engine.metrics import Metrics, mean_sampled_tokens, step_metrics
+from agentrft.engine.gate import Gate
+from agentrft.engine.metrics import mean_sampled_tokens, step_metrics
 from agentrft.engine.order import Order
 from agentrft.engine.rollout import Agent
 from agentrft.engine.schedule import learning_rate
 from agentrft.engine.seeds import derive_seed
-from agentrft.ports import ChatFormat, Evaluation, Grader, Journal, Lifecycle, Sampler, Tools, Trainer
+from agentrft.engine.summaries import Metrics
+from agentrft.ports import ChatFormat, Evaluation, Grader, GroupGrader, Journal, Lifecycle, Sampler, Tools, Trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class World:
     sampler: Sampler
     chat: ChatFormat
     tools: Tools
-    grader: Grader
+    grader: Grader | GroupGrader
     trainer: Trainer
     lifecycle: Lifecycle | None = None
 
@@ -65,7 +67,8 @@ async def reinforce(
         The checkpoint of the last step.
 
     Raises:
-        JobFailed: when not one episode of the baseline evaluation could be finished.
+        JobFailed: not one episode of the baseline evaluation could be finished, an endpoint stayed away for too long,
+            or the platform failed.
     """
     run = _Run(job=job, world=world, order=order, validation=validation, journal=journal)
     await world.sampler.load(await world.trainer.publish())
@@ -104,7 +107,11 @@ class _Run:
             seed=job.seed,
         )
         self.examiner = Examiner(
-            agent=agent, grader=world.grader, max_attempts=self.rules.max_attempts, lifecycle=world.lifecycle
+            agent=agent,
+            grader=world.grader,
+            gate=Gate(self.rules.faults, journal),
+            max_attempts=self.rules.max_attempts,
+            lifecycle=world.lifecycle,
         )
         self.tokens_per_episode: float | None = None
 
@@ -139,9 +146,12 @@ class _Run:
     async def _learn(self, batch: Batch, step: int) -> UpdateStats | None:
         """One update on the useful groups, then everybody samples from the new weights."""
         self._freeze_length(batch.episodes)
+        if batch.mask_truncated:
+            await self.journal.warn(truncation_warning(batch, self.rules, step))
         learned_from = data(
             batch.useful,
             self.rules.penalty,
+            mask_truncated=batch.mask_truncated,
             keep=self.rules.train_attempts,
             seed=derive_seed(self.job.seed, step),
         )

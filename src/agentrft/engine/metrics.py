@@ -1,6 +1,7 @@
 """What a step was like, as one flat dictionary of numbers; whoever shows or stores a step reads these names.
 
 A name is absent where its value is undefined (the mean of nothing). Shares lie in 0..1. `<split>`: `train` or `valid`.
+Quantiles are by nearest rank (summaries.py): below 20 values the 95th percentile is the largest.
 
 Of the graded attempts (those without a fault):
 
@@ -8,13 +9,17 @@ Of the graded attempts (those without a fault):
     <split>_grader_mean_<grader>                    mean of each part of a grade
     <split>_grader_error_share_<flag>               grades that carry this flag, such as a sample that does not parse
     <split>_grading_s_mean                          seconds per grade
+    <split>_grading_s_<quantile>                    ... and their p50, p95 and p99
     <split>_tool_calls_mean                         calls per episode, as the policy wrote them
     <split>_tool_calls_mean_<tool>                  calls per episode of one tool
     <split>_malformed_calls_share                   calls that could not be read
+    <split>_unknown_tool_calls_share                calls of a tool that there is not
     <split>_tool_errors_share                       results that told the model of an error
     <split>_tool_output_tokens_mean                 tokens shown to the model per result
-    <split>_tool_latency_s_mean                     seconds per result
-    <split>_tool_latency_s_mean_<tool>              seconds per result of one tool
+    <split>_tool_latency_s_mean                     seconds per reply of a tool's endpoint
+    <split>_tool_latency_s_mean_<tool>              seconds per reply of one tool
+    <split>_tool_latency_s_<quantile>               ... and their p50, p95 and p99
+    <split>_tool_latency_s_<quantile>_<tool>
     <split>_output_tokens_mean                      sampled tokens per episode, reasoning included
     <split>_reasoning_tokens_mean                   sampled tokens per episode inside reasoning
     <split>_turns_mean                              generations per episode
@@ -28,8 +33,11 @@ Of all attempts:
     <split>_rollouts_graded                         those with a reward
     <split>_rollouts_discarded                      those that met a fault
     <split>_faults_<owner>                          count by FaultOwner
+    <split>_faults_kind_<kind>                      count by FaultKind, where there were any
     <split>_faults_at_<name>                        count by the tool, grader or part of ours that failed
+    <split>_replies_of_<tool>                       calls of one tool that its endpoint answered
     <split>_error_count_<tool>                      OpenAI's name: faults of a tool per call of it (a rate)
+    <split>_grading_fault_share                     faults of the grader per grading
     <split>_sampled_tokens                          sum
     <split>_tokens                                  sum, prompts and tool results included
 
@@ -37,6 +45,8 @@ Of the groups of a step:
 
     groups_total                                    groups explored
     useful_groups_share                             those that are in the loss
+    truncated_share                                 graded attempts that ran out of tokens (StopReason.truncated)
+    masked_share                                    graded attempts that the guard against these left out of the loss
     group_std_mean                                  mean over groups of the deviation of the rewards within a group
     zero_variance_share                             groups whose rewards are all the same, of those that have a reward
     zero_variance_all_pass_share                    ... and reach Penalty.success
@@ -50,20 +60,19 @@ Of the step:
     train/loss, train/grad_norm, train/tokens, train/unique_tokens, train/nominal_tokens, train/<metric of the trainer>
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from math import fsum, sqrt
+from collections.abc import Iterable, Sequence
+from math import fsum
 from statistics import pstdev
 
-from agentrft.domain.episode import GradedEpisode, Group, StopReason, TokenKind, ToolResult
-from agentrft.domain.faults import Fault, FaultOwner
+from agentrft.domain.episode import GradedEpisode, Group
 from agentrft.domain.job import Penalty
 from agentrft.domain.training import Timing, UpdateStats
 from agentrft.engine.collect import Batch
 from agentrft.engine.credit import accuracy_advantages, advantages
+from agentrft.engine.episode_metrics import policy_metrics
+from agentrft.engine.fault_metrics import fault_metrics
+from agentrft.engine.summaries import Metrics, ratio
 from agentrft.ports import Evaluation
-
-Metrics = dict[str, float]
 
 
 def step_metrics(
@@ -87,8 +96,7 @@ def step_metrics(
 
 def episode_metrics(split: str, episodes: Sequence[GradedEpisode]) -> Metrics:
     """Everything that is named `<split>_...`."""
-    valid = [graded for graded in episodes if graded.valid]
-    found = _rewards(valid) | _policy(valid) | _tools(valid) | _rollouts(episodes) | _faults(episodes)
+    found = policy_metrics([graded for graded in episodes if graded.valid]) | fault_metrics(episodes)
     return {f"{split}_{name}": value for name, value in found.items()}
 
 
@@ -98,13 +106,17 @@ def batch_metrics(batch: Batch, penalty: Penalty) -> Metrics:
     rewards = [[graded.reward for graded in group.valid] for group in judged]
     flat = [group.valid[0].reward for group in judged if not group.has_signal]
     passed = sum(reward >= penalty.success for reward in flat)
+    graded = [each for group in batch.groups for each in group.valid]
+    truncated = sum(each.episode.stop.truncated for each in graded)
     return {
         "groups_total": float(len(batch.groups)),
-        **_ratio("useful_groups_share", len(batch.useful), len(batch.groups)),
-        **_ratio("group_std_mean", fsum(pstdev(group) for group in rewards), len(rewards)),
-        **_ratio("zero_variance_share", len(flat), len(judged)),
-        **_ratio("zero_variance_all_pass_share", passed, len(judged)),
-        **_ratio("zero_variance_all_fail_share", len(flat) - passed, len(judged)),
+        **ratio("useful_groups_share", len(batch.useful), len(batch.groups)),
+        **ratio("group_std_mean", fsum(pstdev(group) for group in rewards), len(rewards)),
+        **ratio("zero_variance_share", len(flat), len(judged)),
+        **ratio("zero_variance_all_pass_share", passed, len(judged)),
+        **ratio("zero_variance_all_fail_share", len(flat) - passed, len(judged)),
+        **ratio("truncated_share", truncated, len(graded)),
+        **ratio("masked_share", truncated if batch.mask_truncated else 0, len(graded)),
         **_efficiency_share(batch.useful, penalty),
     }
 
@@ -135,110 +147,6 @@ def mean_sampled_tokens(episodes: Iterable[GradedEpisode]) -> float | None:
     """Sampled tokens per graded episode, or None where none was graded."""
     counts = [graded.episode.sampled_tokens for graded in episodes if graded.valid]
     return sum(counts) / len(counts) if counts else None
-
-
-def _ratio(name: str, total: float, count: int) -> Metrics:
-    return {name: total / count} if count else {}
-
-
-def _rewards(valid: Sequence[GradedEpisode]) -> Metrics:
-    found = _ratio("reward_mean", fsum(graded.reward for graded in valid), len(valid)) | _stderr(valid)
-    parts: defaultdict[str, list[float]] = defaultdict(list)
-    flags: Counter[str] = Counter()
-    seconds = 0.0
-    for graded in valid:
-        assert graded.grade is not None
-        seconds += graded.grade.latency_s
-        flags.update(graded.grade.errors.keys())
-        for name, value in graded.grade.parts.items():
-            parts[name].append(value)
-    for name, values in parts.items():
-        found |= _ratio(f"grader_mean_{name}", fsum(values), len(values))
-    for name, count in flags.items():
-        found |= _ratio(f"grader_error_share_{name}", count, len(valid))
-    return found | _ratio("grading_s_mean", seconds, len(valid))
-
-
-def _stderr(valid: Sequence[GradedEpisode]) -> Metrics:
-    """Attempts at one item are alike, so items are what is counted (clustered errors: arXiv 2411.00640)."""
-    clusters: defaultdict[int, list[float]] = defaultdict(list)
-    for graded in valid:
-        clusters[graded.episode.item.index].append(graded.reward)
-    count = len(clusters)
-    if count < 2:
-        return {}
-    mean = fsum(graded.reward for graded in valid) / len(valid)
-    squares = fsum(fsum(reward - mean for reward in rewards) ** 2 for rewards in clusters.values())
-    return {"reward_stderr": sqrt(squares * count / (count - 1)) / len(valid)}
-
-
-def _policy(valid: Sequence[GradedEpisode]) -> Metrics:
-    episodes = [graded.episode for graded in valid]
-    count = len(episodes)
-    stops = Counter(episode.stop for episode in episodes)
-    answered = stops[StopReason.ANSWER]
-    return {
-        **_ratio("output_tokens_mean", sum(episode.sampled_tokens for episode in episodes), count),
-        **_ratio("reasoning_tokens_mean", sum(episode.reasoning_tokens for episode in episodes), count),
-        **_ratio("turns_mean", sum(len(episode.turns) for episode in episodes), count),
-        **_ratio("episode_s_mean", fsum(episode.latency_s for episode in episodes), count),
-        **_ratio("answered_share", answered, count),
-        **{f"stop_share_{reason}": number / count for reason, number in stops.items()},
-    }
-
-
-def _tools(valid: Sequence[GradedEpisode]) -> Metrics:
-    calls = [call for graded in valid for turn in graded.episode.turns for call in turn.message.tool_calls]
-    results = list(_results(valid))
-    shown = sum(kind is TokenKind.TOOL for graded in valid for kind in graded.episode.tokens.kinds)
-    found = {
-        **_ratio("tool_calls_mean", len(calls), len(valid)),
-        **_ratio("malformed_calls_share", sum(call.error is not None for call in calls), len(calls)),
-        **_ratio("tool_errors_share", sum(result.is_error for result in results), len(results)),
-        **_ratio("tool_output_tokens_mean", shown, len(results)),
-        **_latency("tool_latency_s_mean", results),
-    }
-    for name in _tool_names(valid):
-        found |= _ratio(f"tool_calls_mean_{name}", sum(call.name == name for call in calls), len(valid))
-        found |= _latency(f"tool_latency_s_mean_{name}", [result for result in results if result.name == name])
-    return found
-
-
-def _latency(name: str, results: Sequence[ToolResult]) -> Metrics:
-    return _ratio(name, fsum(result.latency_s for result in results), len(results))
-
-
-def _results(episodes: Iterable[GradedEpisode]) -> Iterator[ToolResult]:
-    return (result for graded in episodes for turn in graded.episode.turns for result in turn.results)
-
-
-def _tool_names(episodes: Iterable[GradedEpisode]) -> list[str]:
-    """The tools that were offered: names that a policy makes up would flood the metrics."""
-    return sorted({tool.name for graded in episodes for tool in graded.episode.item.tools})
-
-
-def _rollouts(episodes: Sequence[GradedEpisode]) -> Metrics:
-    graded = sum(each.valid for each in episodes)
-    return {
-        "rollouts_total": float(len(episodes)),
-        "rollouts_graded": float(graded),
-        "rollouts_discarded": float(len(episodes) - graded),
-        "sampled_tokens": float(sum(each.episode.sampled_tokens for each in episodes)),
-        "tokens": float(sum(len(each.episode.tokens) for each in episodes)),
-    }
-
-
-def _faults(episodes: Sequence[GradedEpisode]) -> Metrics:
-    faults: list[Fault] = [graded.fault for graded in episodes if graded.fault is not None]
-    owners = Counter(fault.owner for fault in faults)
-    places = Counter(fault.where for fault in faults)
-    at_tools = Counter(fault.where for fault in faults if fault.owner is FaultOwner.TOOL_ENDPOINT)
-    answered = Counter(result.name for result in _results(episodes))
-    found = {f"faults_{owner}": float(owners[owner]) for owner in FaultOwner}
-    found |= {f"faults_at_{name}": float(count) for name, count in places.items()}
-    for name in _tool_names(episodes):
-        found |= _ratio(f"error_count_{name}", at_tools[name], at_tools[name] + answered[name])
-    return found
 
 
 def _efficiency_share(groups: Iterable[Group], penalty: Penalty) -> Metrics:

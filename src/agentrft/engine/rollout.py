@@ -12,7 +12,6 @@ episode with a `Fault`: it then says nothing about the policy (rl-engine referen
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agentrft.domain.episode import (
@@ -26,7 +25,7 @@ from agentrft.domain.episode import (
     ToolResult,
     Turn,
 )
-from agentrft.domain.faults import Fault, FaultKind, FaultOwner
+from agentrft.domain.faults import Fault, FaultKind, FaultOwner, JobFate
 from agentrft.domain.ids import new_hex_id
 from agentrft.domain.job import Limits, Sampling
 from agentrft.engine.fanout import all_of
@@ -94,7 +93,8 @@ class _Rollout:
         self.turns: list[Turn] = []
         self.stop: StopReason | None = None
         self.fault: Fault | None = None
-        self._called: Sequence[ToolCall] = ()  # the calls being waited for
+        self._awaited: list[ToolCall] = []  # the calls without an answer yet
+        self._in_tools_s = 0.0
         self._started_at = time.time()
         self._started = time.monotonic()
 
@@ -159,14 +159,19 @@ class _Rollout:
         """Make the turn's calls as far as the budget goes, and show the policy what came back."""
         calls = self._message.tool_calls
         budget = self.agent.limits.max_tool_calls - sum(len(turn.message.tool_calls) for turn in self.turns[:-1])
-        self._called = calls[:budget]
-        outcomes = await all_of(self._answer(call, first=index == 0) for index, call in enumerate(self._called))
-        self._called = ()
+        started = time.monotonic()
+        self._awaited = list(calls[:budget])
+        try:
+            outcomes = await all_of(self._answer(call, first=index == 0) for index, call in enumerate(calls[:budget]))
+        finally:
+            self._in_tools_s += time.monotonic() - started
         results = tuple(outcome for outcome in outcomes if isinstance(outcome, ToolResult))
         self.turns[-1] = replace(self.turns[-1], results=results)
         faults = [outcome for outcome in outcomes if isinstance(outcome, Fault)]
         if faults:
-            self.stop, self.fault = StopReason.FAULT, faults[0]
+            # The gravest counts: a failure of ours must end the job, whatever else failed in the turn.
+            self.stop = StopReason.FAULT
+            self.fault = max(faults, key=lambda fault: fault.treatment.job is JobFate.FAILS)
         elif len(calls) > budget:
             self.stop = StopReason.MAX_TOOL_CALLS
         else:
@@ -181,6 +186,7 @@ class _Rollout:
             )
         else:
             outcome = await self.agent.tools.call(call, self.context)
+        self._awaited.remove(call)
         if isinstance(outcome, Fault):
             return outcome
         kept = self.agent.chat.truncate(outcome.output, self.agent.limits.max_tool_output_tokens)
@@ -205,16 +211,22 @@ class _Rollout:
         return bool(completion.ids) and completion.ids[-1] in self.agent.chat.stop_ids
 
     def end_late(self) -> None:
-        """The wall clock ran out: whose fault it is depends on whom the episode was waiting for."""
-        tools = ", ".join(dict.fromkeys(call.name for call in self._called))
+        """The wall clock ran out: that is the fault of whom the episode has waited for longest."""
+        calls = [call.name for call in self._awaited] or [result.name for result in self._slowest_first()]
+        in_tools = self._in_tools_s > (time.monotonic() - self._started) / 2 and bool(calls)
+        where = calls[0] if in_tools else "sampler"
         self.stop = StopReason.FAULT
         self.fault = Fault(
-            owner=FaultOwner.TOOL_ENDPOINT if tools else FaultOwner.PLATFORM,
+            owner=FaultOwner.TOOL_ENDPOINT if in_tools else FaultOwner.PLATFORM,
             kind=FaultKind.DEADLINE,
-            where=tools or "sampler",
-            message=f"the episode took longer than {self.agent.limits.wall_clock_s:g} s while waiting for "
-            f"{f'tool {tools}' if tools else 'the sampler'} in turn {self.context.turn}",
+            where=where,
+            message=f"the episode took longer than {self.agent.limits.wall_clock_s:g} s, most of it waiting for the "
+            f"{'tool ' if in_tools else ''}{where}, and broke off in turn {self.context.turn}",
         )
+
+    def _slowest_first(self) -> list[ToolResult]:
+        results = [result for turn in self.turns for result in turn.results]
+        return sorted(results, key=lambda result: -result.latency_s)
 
     def episode(self) -> Episode:
         assert self.stop is not None, "an episode that has not ended"

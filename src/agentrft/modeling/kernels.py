@@ -55,7 +55,7 @@ def gated_silu(gate_up_N2I, out_NI):  # type: ignore[no-untyped-def]
 
 @kernel
 def gated_silu_backward(grad_NI, gate_up_N2I, d_gate_up_N2I):  # type: ignore[no-untyped-def]
-    """The gradients of gate and up. A row goes through fp32 first: with two results in one loop it is not vectorised."""
+    """The gradients of gate and up. A row is fp32 first: a loop with two results in memory is not vectorised."""
     rows, size = grad_NI.shape
     d_gate_I, d_up_I = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
     for n in range(rows):

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx2
 from fastapi import FastAPI
 
-from agentrft.server import health
+from agentrft.server import health, prometheus
 from agentrft.server.errors import add_error_handlers
 from agentrft.server.middleware import Border
 from agentrft.server.native import jobs as native_jobs
@@ -55,7 +55,7 @@ def create_app(settings: Settings, *, show_key: Callable[[str], None] = print_ke
     add_error_handlers(app)
     for part in (files, fine_tuning, alpha, models, responses, chat_completions):
         app.include_router(part.router, prefix="/v1")
-    for own in (native_jobs, pages, health):
+    for own in (native_jobs, pages, health, prometheus):
         app.include_router(own.router)
     pages.mount_static(app)
     return app

@@ -110,6 +110,20 @@ class Jobs:
         async with self._database.read() as connection:
             return await fetch_page(connection, query, JobRow, table=jobs, after=after, limit=limit)
 
+    async def count(self, project_id: str) -> Mapping[JobStatus, int]:
+        """How many jobs there are in each status; one without a job is absent."""
+        query = sa.select(jobs.c.status, sa.func.count()).where(jobs.c.project_id == project_id).group_by(jobs.c.status)
+        async with self._database.read() as connection:
+            return {JobStatus(status): number for status, number in await connection.execute(query)}
+
+    async def watched(self, project_id: str, *, over_for_s: int) -> list[JobRow]:
+        """The jobs that have begun and are not over, or have been for at most so long; oldest first."""
+        recent = sa.or_(jobs.c.finished_at.is_(None), jobs.c.finished_at >= self._database.now() - over_for_s)
+        mine = sa.and_(jobs.c.project_id == project_id, jobs.c.started_at.is_not(None))
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(jobs).where(mine, recent).order_by(jobs.c.seq))
+            return [read_row(JobRow, row) for row in rows.mappings()]
+
     async def cancel(self, project_id: str, job_id: str) -> JobRow | None:
         """End a job now; its worker notices and stops. None when there is no such job.
 
@@ -138,10 +152,12 @@ class Jobs:
             return await fetch_page(connection, query, EventRow, table=events, after=after, limit=limit)
 
     async def metrics(self, job_id: str) -> list[Mapping[str, Any]]:
-        """The data of all metrics events, oldest first."""
+        """The data of the metrics events, in the order of steps; of a step that was done again, the last."""
         query = sa.select(events.c.data).where(events.c.job_id == job_id, events.c.type == "metrics")
         async with self._database.read() as connection:
-            return [data for data in await connection.scalars(query.order_by(events.c.seq)) if data is not None]
+            rows = [data for data in await connection.scalars(query.order_by(events.c.seq)) if data is not None]
+        by_step = {row.get("step") or 0: row for row in rows}
+        return [by_step[step] for step in sorted(by_step)]
 
     async def checkpoints(self, job_id: str, *, after: str | None, limit: int) -> Page[CheckpointRow]:
         """Newest first."""

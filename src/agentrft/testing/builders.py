@@ -21,10 +21,24 @@ from agentrft.domain.episode import (
 )
 from agentrft.domain.faults import Fault
 from agentrft.domain.ids import new_hex_id
-from agentrft.domain.job import Job, Limits, Method, Optimizer, Penalty, Reinforcement, Sampling, Supervised
+from agentrft.domain.job import (
+    FaultLimits,
+    Job,
+    Limits,
+    Method,
+    Optimizer,
+    Penalty,
+    Reinforcement,
+    Sampling,
+    Supervised,
+)
 from agentrft.domain.training import Loss
+from agentrft.engine.gate import Gate
 from agentrft.engine.transcript import Transcript
 from agentrft.testing.endpoints import broken_tool
+from agentrft.testing.journal import MemoryJournal
+
+NO_LIMITS = FaultLimits(tool_limit=1.0, grader_limit=1.0, truncated_limit=1.0)
 
 
 def an_item(index: int = 0, *, question: str = "how many ?", tools: Sequence[str] = ("search",)) -> Item:
@@ -114,6 +128,11 @@ def a_job(
     )
 
 
+def an_open_gate() -> Gate:
+    """A gate that never closes, whatever fails."""
+    return Gate(NO_LIMITS, MemoryJournal())
+
+
 def some_rules(
     *,
     batch_size: int = 2,
@@ -126,8 +145,9 @@ def some_rules(
     max_refills: int = 0,
     max_attempts: int = 3,
     min_group: int = 2,
+    faults: FaultLimits | None = None,
 ) -> Reinforcement:
-    """The reinforcement part of a toy job; no efficiency penalty unless one is given."""
+    """The reinforcement part of a toy job; no efficiency penalty and no limits on faults unless they are given."""
     return Reinforcement(
         tools=(),
         grader={},
@@ -144,6 +164,7 @@ def some_rules(
         max_refills=max_refills,
         max_attempts=max_attempts,
         min_group=min_group,
+        faults=faults or NO_LIMITS,
     )
 
 

@@ -2,8 +2,8 @@
 
 The log-sum-exp of the output layer runs over blocks: its sums are relative to the largest logit so far.
 
-Shapes: A action tokens, W tokens of a block of the vocabulary; K key-value heads, S queries, R query heads per key-value
-head, T keys.
+Shapes: A action tokens, W tokens of a block of the vocabulary; K key-value heads, S queries, R query heads per
+key-value head, T keys.
 """
 
 import numpy as np

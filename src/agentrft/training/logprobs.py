@@ -96,7 +96,7 @@ class _Sums:
 
 
 def _gradients(logits_AW: Tensor, columns_A: Tensor, norm_A: Tensor, grad_A: Tensor) -> Tensor:
-    """grad * (1 at the target - e^(logit - norm)), in the dtype of the logits, which are overwritten where they can be."""
+    """grad * (1 at the target - e^(logit - norm)) in the dtype of the logits, which kernels overwrite."""
     if has_kernels(logits_AW):
         kernels.logit_gradients(*(array(part) for part in (logits_AW, columns_A, norm_A, grad_A)))
         return logits_AW

@@ -19,6 +19,7 @@ ComputeMultiplier = Annotated[Annotated[float, Field(gt=0.00001, le=10)] | Auto,
 CountOrAuto = Annotated[Annotated[int, Field(ge=1)] | Auto, INTEGER_OR_AUTO]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Limit = Annotated[float, Field(ge=0, le=1)]
 LossName = Annotated[Loss, Field(strict=False)]
 
 
@@ -87,6 +88,21 @@ class PenaltySettings(Strict):
     scale_by_pass_rate: bool | None = None
 
 
+class FaultSettings(Strict):
+    """When the job pauses for a tool or grader that fails, and when truncated episodes are left out of the loss.
+
+    Limits are shares; at 1 nothing is ever over the limit.
+    """
+
+    tool_limit: Limit | None = None
+    grader_limit: Limit | None = None
+    window: Annotated[int, Field(ge=1, le=100_000)] | None = None  # calls that a rate is taken over
+    min_faults: Count | None = None  # fewer never pause
+    probe_interval_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    max_pause_s: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None  # then the job fails
+    truncated_limit: Limit | None = None
+
+
 class Weights(Strict):
     """What both methods let a user say about how weights move. What is not given is settled by the worker."""
 
@@ -116,6 +132,8 @@ class ReinforcementSettings(Weights):
     max_refills: Annotated[int, Field(ge=0)] | None = None
     lifecycle: LifecycleSettings | None = None
     signing_secret: Annotated[SigningSecret | None, Field(repr=False)] = None  # signs what is sent to tools and graders
+    max_episode_s: Annotated[float, Field(gt=0, le=86400)] | None = None  # wall clock, and of a grading too
+    faults: FaultSettings | None = None
 
 
 class SupervisedSettings(Weights):

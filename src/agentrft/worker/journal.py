@@ -30,6 +30,7 @@ class StoreJournal:
         self._started = time.monotonic()
         self._first: tuple[int, float] | None = None  # the first step that was told, and when
         self._told_progress = 0.0
+        self._told_phase = ""
         self._position: Callable[[], Mapping[str, Any]] = dict
         rules = job.reinforcement or job.supervised
         self._total_steps = rules.total_steps if rules else 0
@@ -53,11 +54,12 @@ class StoreJournal:
         await asyncio.to_thread(self._files.append, split, step, episode_record(graded))
 
     async def progress(self, step: int, phase: str, done: int, expected: int) -> None:
-        """See ports.Journal. At most a few times a second reach the store."""
+        """See ports.Journal. At most a few times a second reach the store, and every change of phase."""
         now = time.monotonic()
-        if done < expected and done and now - self._told_progress < PROGRESS_INTERVAL_S:
+        recent = phase == self._told_phase and now - self._told_progress < PROGRESS_INTERVAL_S
+        if done < expected and done and recent:
             return
-        self._told_progress = now
+        self._told_progress, self._told_phase = now, phase
         await self._store.queue.set_progress(self._job.id, phase=phase, step=step, done=done, expected=expected)
 
     async def step(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -9,6 +9,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentrft.domain.faults import FaultOwner
+
 Metrics = Mapping[str, float]
 
 CSV_COLUMNS = {
@@ -23,6 +25,7 @@ CSV_COLUMNS = {
 """OpenAI's legacy names, which result files and checkpoints use, and ours."""
 
 _SPLITS = ("train", "valid")
+_LATENCIES = ("mean", "p50", "p95", "p99")  # OpenAI has the mean alone
 _ERROR_FLAGS = ("sample_parse_error", "invalid_variable_error", "other_error")
 _ERROR_FLAGS_OF = {
     "python": ("python_grader_server_error", "python_grader_runtime_error"),
@@ -69,11 +72,12 @@ def reinforcement_data(
             "train_graded": get("train_rollouts_graded", 0.0),
             "train_discarded": get("train_rollouts_discarded", 0.0),
         },
+        "faults": [_faults(metrics, split) for split in _SPLITS if f"{split}_rollouts_total" in metrics],
         "model_graders_token_usage": {},
         "agentrft": dict(metrics),
     }
     for name in tools:
-        for split in ("train", "valid"):
+        for split in _SPLITS:
             data[f"{split}_error_count_{name}"] = get(f"{split}_error_count_{name}", 0.0)
     return {key: value for key, value in data.items() if value is not None}
 
@@ -141,15 +145,31 @@ def _grader_errors(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any
 
 
 def _grader_timing(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
-    seconds = {split: metrics.get(f"{split}_grading_s_mean") for split in _SPLITS}
-    latency = {f"{split}_execution_latency_mean": value for split, value in seconds.items() if value is not None}
+    latency = {
+        f"{split}_execution_latency_{of}": metrics[f"{split}_grading_s_{of}"]
+        for split in _SPLITS
+        for of in _LATENCIES
+        if f"{split}_grading_s_{of}" in metrics
+    }
     return {"name": grader.get("name"), "type": grader.get("type"), **latency}
+
+
+def _faults(metrics: Metrics, split: str) -> dict[str, Any]:
+    """How many attempts were lost, by owner, by kind, and by the tool or grader that failed."""
+    found: dict[str, Any] = {"split": split, "owners": {}, "kinds": {}, "at": {}}
+    for name, count in metrics.items():
+        for key, prefix in (("at", f"{split}_faults_at_"), ("kinds", f"{split}_faults_kind_")):
+            if name.startswith(prefix):
+                found[key][name.removeprefix(prefix)] = count
+    found["owners"] = {owner.value: metrics.get(f"{split}_faults_{owner}", 0.0) for owner in FaultOwner}
+    return found
 
 
 def _tool(metrics: Metrics, name: str) -> dict[str, Any]:
     tool: dict[str, Any] = {"name": name}
     for split in ("train", "valid"):
         tool[f"{split}_calls_per_rollout_mean"] = metrics.get(f"{split}_tool_calls_mean_{name}")
-        tool[f"{split}_execution_latency_mean"] = metrics.get(f"{split}_tool_latency_s_mean_{name}")
+        for of in _LATENCIES:
+            tool[f"{split}_execution_latency_{of}"] = metrics.get(f"{split}_tool_latency_s_{of}_{name}")
         tool[f"{split}_error_count"] = metrics.get(f"{split}_error_count_{name}", 0.0)
     return tool

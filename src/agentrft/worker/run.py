@@ -22,6 +22,7 @@ from agentrft.outbound.signature import Signer
 from agentrft.store import Store
 from agentrft.store.queue import Claim
 from agentrft.tools import HttpLifecycle, HttpTools
+from agentrft.worker.crash import explain_crash
 from agentrft.worker.engine import Engine, open_engine
 from agentrft.worker.journal import StoreJournal
 from agentrft.worker.models import LoadedModel, ModelLoader
@@ -56,8 +57,8 @@ async def run_claim(claim: Claim, *, store: Store, loader: ModelLoader, worker_i
         log.info("job %s was cancelled", job_id)
     except Exception as error:  # noqa: BLE001  the border of a job: our own bug ends it, not the worker
         log.error("job %s failed\n%s", job_id, traceback.format_exc())
-        message = f"The worker met an internal error ({type(error).__name__}). Its log has the details."
-        await fail(code="internal_error", message=message)
+        failure = explain_crash(error)
+        await fail(code=failure.code, message=failure.message)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 from agentrft.domain.job import (
+    FaultLimits,
     Job,
     LifecycleEndpoint,
     Limits,
@@ -32,6 +33,7 @@ EVAL_INTERVAL = 5
 EVAL_EPISODES = 64  # eval_samples "auto" aims at this many attempts a pass
 MAX_EVAL_SAMPLES = 4
 MAX_REFILLS = 2
+MIN_GROUP = 4  # attempts without a fault that a group needs at least, or half of it, but never more than it has
 CONTEXT_TOKENS = 4096
 LEARNING_RATE = {Method.REINFORCEMENT: 1e-4, Method.SUPERVISED: 5e-4}
 FULL_WEIGHTS_FACTOR = 0.1  # full fine-tuning takes a tenth of an adapter's rate
@@ -111,12 +113,13 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
     epochs = _or(hyper.n_epochs, min(MAX_AUTO_EPOCHS, ceil(TARGET_STEPS / steps_per_epoch)))
     total_steps = min(epochs * steps_per_epoch, ours.max_steps or epochs * steps_per_epoch)
     samples = min(MAX_EVAL_SAMPLES, ceil(EVAL_EPISODES / max(1, facts.validation_rows)))
+    group_size = ours.group_size or max(2, round(GROUP_SIZE * _or(hyper.compute_multiplier, 1.0)))
     return Reinforcement(
         tools=tuple(_endpoint(tool) for tool in asked.tools or ()),
         grader=asked.grader,
         response_format=asked.model_dump(mode="json", by_alias=True).get("response_format"),
         batch_size=batch_size,
-        group_size=ours.group_size or max(2, round(GROUP_SIZE * _or(hyper.compute_multiplier, 1.0))),
+        group_size=group_size,
         total_steps=total_steps,
         eval_interval=_or(hyper.eval_interval, min(EVAL_INTERVAL, total_steps)),
         eval_samples=_or(hyper.eval_samples, samples),
@@ -128,6 +131,8 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         max_refills=MAX_REFILLS if ours.max_refills is None else ours.max_refills,
         lifecycle=_lifecycle(ours.lifecycle),
         signing_secret=ours.signing_secret,
+        min_group=min(group_size, max(MIN_GROUP, ceil(group_size / 2))),
+        faults=_fault_limits(ours.faults),
     )
 
 
@@ -171,12 +176,17 @@ def _limits(asked: wire.Reinforcement, ours: Any) -> Limits:
         "max_turns": asked.max_episode_steps,
         "max_tool_calls": ours.max_tool_calls,
         "max_tool_output_tokens": ours.max_tool_output_tokens,
+        "wall_clock_s": ours.max_episode_s,
     }
     return Limits(**{key: value for key, value in given.items() if value is not None})
 
 
 def _penalty(given: wire.PenaltySettings | None) -> Penalty:
     return Penalty(**(given.model_dump(exclude_none=True) if given else {}))
+
+
+def _fault_limits(given: wire.FaultSettings | None) -> FaultLimits:
+    return FaultLimits(**(given.model_dump(exclude_none=True) if given else {}))
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -18,11 +18,9 @@ MAX_EPISODES = 1000
 
 @router.get("/metrics")
 async def read_metrics(job_id: str, services: Served, caller: Authenticated) -> dict[str, Any]:
-    """The data of the metrics events, in the order of steps; of a step that was done again, the last."""
+    """The data of the metrics events, in the order of steps."""
     await find_job(services, caller.project_id, job_id)
-    rows = await services.store.jobs.metrics(job_id)
-    by_step = {row.get("step") or 0: row for row in rows}
-    return list_object([by_step[step] for step in sorted(by_step)], has_more=False)
+    return list_object(await services.store.jobs.metrics(job_id), has_more=False)
 
 
 @router.get("/episodes")
