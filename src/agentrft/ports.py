@@ -5,7 +5,7 @@ Every port can be served by another process or another machine: tokens and numbe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agentrft.domain.episode import (
     Completion,
@@ -94,6 +94,14 @@ class Tools(Protocol):
 
 class Grader(Protocol):
     async def grade(self, episode: Episode) -> Grade | Fault: ...
+
+
+@runtime_checkable
+class GroupGrader(Protocol):
+    """Grades the attempts of a group against each other, where one alone cannot be graded."""
+
+    async def rank(self, episodes: Sequence[Episode]) -> Sequence[Grade] | Fault:
+        """A grade for each attempt at one item, in their order; a fault leaves all of them without."""
 
 
 class Trainer(Protocol):

@@ -25,6 +25,8 @@ class FaultKind(StrEnum):
     INVALID_REPLY = "invalid_reply"
     INVALID_SCORE = "invalid_score"
     GRADER_ERROR = "grader_error"
+    REFUSAL = "refusal"  # a judge model would not answer
+    TRUNCATED = "truncated"  # a judge model's answer ended at its token limit
     DEADLINE = "deadline"
     INTERNAL = "internal"
 

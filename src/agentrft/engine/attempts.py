@@ -5,13 +5,17 @@ section 1.6). The faulted attempt stays in the group for the record, and a new o
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from agentrft.domain.episode import Episode, Grade, GradedEpisode, Group, Item
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.engine.fanout import all_of
 from agentrft.engine.rollout import Agent, run_episode
-from agentrft.ports import Grader, Journal
+from agentrft.ports import Grader, GroupGrader, Journal
+
+T = TypeVar("T")
 
 
 class Progress:
@@ -45,10 +49,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examiner:
-    """Has an agent attempt items, and grades what it did. `max_attempts` counts tries at one place of a group."""
+    """Has an agent attempt items, and grades what it did. `max_attempts` counts tries at one place of a group.
+
+    A `GroupGrader` grades when every place is filled; until then an attempt without a fault has no grade.
+    """
 
     agent: Agent
-    grader: Grader
+    grader: Grader | GroupGrader
     max_attempts: int
 
     async def run_group(self, item: Item, *, size: int, first_attempt: int, progress: Progress) -> Group:
@@ -61,7 +68,12 @@ class Examiner:
             self._fill_place(item, attempts=self._numbers(first_attempt + place, size), progress=progress)
             for place in range(size)
         )
-        return Group(item=item, episodes=tuple(graded for place in places for graded in place))
+        episodes = [graded for place in places for graded in place]
+        if isinstance(self.grader, GroupGrader):
+            episodes = await ranked(episodes, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+            for each in episodes:
+                await progress.played(each)
+        return Group(item=item, episodes=tuple(episodes))
 
     def _numbers(self, first: int, size: int) -> range:
         return range(first, first + size * self.max_attempts, size)
@@ -70,10 +82,13 @@ class Examiner:
         played: list[GradedEpisode] = []
         for attempt in attempts:
             episode = await run_episode(self.agent, item, step=progress.step, attempt=attempt)
-            result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
-            await progress.played(result)
+            if isinstance(self.grader, GroupGrader):
+                result = GradedEpisode(episode=episode, grade=None, fault=episode.fault)
+            else:
+                result = await graded(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
+                await progress.played(result)
             played.append(result)
-            if result.valid:
+            if result.fault is None:
                 break
         await progress.settled()
         return played
@@ -83,17 +98,36 @@ async def graded(episode: Episode, grader: Grader, *, deadline_s: float) -> Grad
     """The episode with its grade, or with the fault of whoever failed: the episode's own, or else the grader's."""
     if episode.fault is not None:
         return GradedEpisode(episode=episode, grade=None, fault=episode.fault)
-    verdict = await _verdict(episode, grader, deadline_s)
+    verdict = await _within(deadline_s, grader.grade(episode))
     if isinstance(verdict, Fault):
         return GradedEpisode(episode=episode, grade=None, fault=verdict)
     return GradedEpisode(episode=episode, grade=verdict)
 
 
-async def _verdict(episode: Episode, grader: Grader, deadline_s: float) -> Grade | Fault:
+async def ranked(episodes: Sequence[GradedEpisode], grader: GroupGrader, *, deadline_s: float) -> list[GradedEpisode]:
+    """The attempts of a group: those without a fault now have a grade, or the fault that kept them from one.
+
+    One that is left alone has nothing to be compared with: it shares the fault of the last of its peers.
+    """
+    waiting = [each.episode for each in episodes if each.fault is None]
+    faults = [each.fault for each in episodes if each.fault is not None]
+    if len(waiting) == 1 and faults:
+        verdict: Sequence[Grade] | Fault = replace(
+            faults[-1], message=f"no other attempt is left: {faults[-1].message}"
+        )
+    else:
+        verdict = await _within(deadline_s, grader.rank(waiting)) if waiting else []
+    if isinstance(verdict, Fault):
+        return [each if each.fault else replace(each, fault=verdict) for each in episodes]
+    grades = iter(verdict)
+    return [each if each.fault else replace(each, grade=next(grades)) for each in episodes]
+
+
+async def _within(deadline_s: float, grading: Coroutine[Any, Any, T]) -> T | Fault:
     deadline = asyncio.timeout(deadline_s)
     try:
         async with deadline:
-            return await grader.grade(episode)
+            return await grading
     except TimeoutError:
         if not deadline.expired():
             raise

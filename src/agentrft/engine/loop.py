@@ -27,7 +27,7 @@ from agentrft.engine.metrics import Metrics, mean_sampled_tokens, step_metrics
 from agentrft.engine.order import Order
 from agentrft.engine.rollout import Agent
 from agentrft.engine.schedule import learning_rate
-from agentrft.ports import ChatFormat, Evaluation, Grader, Journal, Sampler, Tools, Trainer
+from agentrft.ports import ChatFormat, Evaluation, Grader, GroupGrader, Journal, Sampler, Tools, Trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class World:
     sampler: Sampler
     chat: ChatFormat
     tools: Tools
-    grader: Grader
+    grader: Grader | GroupGrader
     trainer: Trainer
 
 

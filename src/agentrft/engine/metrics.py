@@ -8,6 +8,7 @@ Of the graded attempts (those without a fault):
     <split>_grader_mean_<grader>                    mean of each part of a grade
     <split>_grader_error_share_<flag>               grades that carry this flag, such as a sample that does not parse
     <split>_grading_s_mean                          seconds per grade
+    <split>_judge_<kind>_tokens_<model>             sum by judge model; kinds: prompt, completion, cached
     <split>_tool_calls_mean                         calls per episode, as the policy wrote them
     <split>_tool_calls_mean_<tool>                  calls per episode of one tool
     <split>_malformed_calls_share                   calls that could not be read
@@ -55,7 +56,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import fsum, sqrt
 from statistics import pstdev
 
-from agentrft.domain.episode import GradedEpisode, Group, StopReason, TokenKind, ToolResult
+from agentrft.domain.episode import GradedEpisode, Group, StopReason, TokenKind, TokenUsage, ToolResult
 from agentrft.domain.faults import Fault, FaultOwner
 from agentrft.domain.job import Penalty
 from agentrft.domain.training import Timing, UpdateStats
@@ -88,7 +89,7 @@ def step_metrics(
 def episode_metrics(split: str, episodes: Sequence[GradedEpisode]) -> Metrics:
     """Everything that is named `<split>_...`."""
     valid = [graded for graded in episodes if graded.valid]
-    found = _rewards(valid) | _policy(valid) | _tools(valid) | _rollouts(episodes) | _faults(episodes)
+    found = _rewards(valid) | _judges(valid) | _policy(valid) | _tools(valid) | _rollouts(episodes) | _faults(episodes)
     return {f"{split}_{name}": value for name, value in found.items()}
 
 
@@ -157,6 +158,19 @@ def _rewards(valid: Sequence[GradedEpisode]) -> Metrics:
     for name, count in flags.items():
         found |= _ratio(f"grader_error_share_{name}", count, len(valid))
     return found | _ratio("grading_s_mean", seconds, len(valid))
+
+
+def _judges(valid: Sequence[GradedEpisode]) -> Metrics:
+    usage: defaultdict[str, TokenUsage] = defaultdict(TokenUsage)
+    for graded in valid:
+        for model, used in graded.grade.usage.items() if graded.grade else ():
+            usage[model] += used
+    found: Metrics = {}
+    for model, used in usage.items():
+        found[f"judge_prompt_tokens_{model}"] = float(used.prompt_tokens)
+        found[f"judge_completion_tokens_{model}"] = float(used.completion_tokens)
+        found[f"judge_cached_tokens_{model}"] = float(used.cached_tokens)
+    return found
 
 
 def _stderr(valid: Sequence[GradedEpisode]) -> Metrics:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.grading.rate_limit import RateLimit
 from agentrft.grading.scoring import Score, Subject
-from agentrft.grading.specs import EndpointSpec
 from agentrft.outbound.transport import Failure, Reply, Target, Transport, backoff_s, excerpt, judge_status
+from agentrft.wire.graders import EndpointGrader
 
 TIMEOUT_S = 300.0  # a judge behind the endpoint may be a slow model
 DEADLINE_S = 600.0
@@ -32,14 +32,14 @@ class EndpointScorer:
 
     def __init__(
         self,
-        spec: EndpointSpec,
+        spec: EndpointGrader,
         *,
         timeout_s: float = TIMEOUT_S,
         deadline_s: float = DEADLINE_S,
         backoff_s: Callable[[int], float] = backoff_s,
     ) -> None:
         self._name = spec.name
-        self._target = Target(url=spec.url, headers=spec.headers, timeout_s=timeout_s, deadline_s=deadline_s)
+        self._target = Target(url=spec.url, headers=spec.headers or {}, timeout_s=timeout_s, deadline_s=deadline_s)
         self._rate_limit = RateLimit(spec.rate_limit)
         self._transport = Transport(backoff_s=backoff_s, pause=self._pause)
 

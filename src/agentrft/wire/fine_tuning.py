@@ -95,6 +95,7 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
+    grader_sees_trace: bool | None = None  # whether graders get the whole way to the answer, under `sample.agentrft`
 
 
 class SupervisedSettings(Weights):
@@ -106,7 +107,7 @@ def _absent_means_default(value: object) -> object:
 
 
 class Reinforcement(Strict):
-    grader: dict[str, Any] = Field(repr=False)  # read by wire.graders
+    grader: dict[str, Any] = Field(repr=False)  # read by agentrft.grading
     tools: Tools | None = None
     max_episode_steps: Count | None = None
     response_format: ResponseFormat | None = None

@@ -14,6 +14,8 @@ def mask(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _mask_value(key: str, value: Any) -> Any:
     if key == "headers" and isinstance(value, Mapping):
         return dict.fromkeys(value, MASK)
+    if key == "graders" and isinstance(value, Mapping):  # the keys below it are names that a user chose
+        return {name: mask(grader) if isinstance(grader, Mapping) else grader for name, grader in value.items()}
     if key in ("response_format", "source"):  # may hold a property called "headers", and no secret
         return value
     if isinstance(value, Mapping):

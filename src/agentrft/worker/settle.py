@@ -110,6 +110,8 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
     epochs = _or(hyper.n_epochs, min(MAX_AUTO_EPOCHS, ceil(TARGET_STEPS / steps_per_epoch)))
     total_steps = min(epochs * steps_per_epoch, ours.max_steps or epochs * steps_per_epoch)
     samples = min(MAX_EVAL_SAMPLES, ceil(EVAL_EPISODES / max(1, facts.validation_rows)))
+    if asked.grader.get("type") == "ruler":
+        samples = max(2, samples)  # a single attempt has nothing to be compared with
     return Reinforcement(
         tools=tuple(_endpoint(tool) for tool in asked.tools or ()),
         grader=asked.grader,
@@ -124,6 +126,7 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         penalty=_penalty(ours.penalty),
         loss=Loss(ours.loss or Loss.RFT_V1),
         max_refills=MAX_REFILLS if ours.max_refills is None else ours.max_refills,
+        grader_sees_trace=ours.grader_sees_trace is not False,
     )
 
 
