@@ -67,7 +67,7 @@ class Ranker:
     def _question(self, episode: Episode, distinct: Sequence[str]) -> Question:
         context = [{"role": message.role, "content": message.content} for message in episode.item.messages]
         attempts = [f'<attempt id="{place}">\n{text}\n</attempt>' for place, text in enumerate(distinct, start=1)]
-        shown = "\n\n".join([f"<task>\n{json.dumps(context, ensure_ascii=False)}\n</task>", *attempts])
+        shown = "\n\n".join([f"<task>\n{_quote(context)}\n</task>", *attempts])
         ids = [str(place) for place in range(1, len(distinct) + 1)]
         return Question(
             messages=[{"role": "system", "content": self._task}, {"role": "user", "content": shown}],
@@ -96,7 +96,7 @@ def _tell_attempts(episodes: Sequence[Episode]) -> list[str]:
 def _tell(episode: Episode, limit_chars: int) -> str:
     """What the attempt did and said. What it thought is left out: a judge would learn to be told what to think."""
     turns = [_tell_turn(turn, limit_chars) for turn in episode.turns]
-    return json.dumps({"turns": turns, "ended_by": episode.stop.value}, ensure_ascii=False)
+    return _quote({"turns": turns, "ended_by": episode.stop.value})
 
 
 def _tell_turn(turn: Turn, limit_chars: int) -> dict[str, Any]:
@@ -110,6 +110,11 @@ def _tell_turn(turn: Turn, limit_chars: int) -> dict[str, Any]:
         for call in turn.message.tool_calls
     ]
     return {"said": _cut(turn.message.content, limit_chars)} | ({"calls": calls} if calls else {})
+
+
+def _quote(value: Any) -> str:
+    """JSON in which no text can close the tag around it."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _cut(text: str, limit_chars: int) -> str:
