@@ -57,7 +57,9 @@ class Ranker:
         """
         told = _tell_attempts(episodes)
         distinct = sorted(set(told))
-        random.Random("\n".join(distinct)).shuffle(distinct)  # the same group is always asked in the same way
+        random.Random("\n".join(distinct).encode("utf-8", "surrogatepass")).shuffle(
+            distinct
+        )  # the same group is always asked in the same way
         places = {text: str(place) for place, text in enumerate(distinct, start=1)}
         verdict = await self._client.ask(self._question(episodes[0], distinct))
         if isinstance(verdict, Fault):
