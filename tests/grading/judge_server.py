@@ -1,5 +1,6 @@
 """A judge behind a real OpenAI-compatible HTTP server: a function answers each request."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,9 +17,11 @@ Answer = Callable[[Mapping[str, Any]], Any]
 
 class JudgeServer:
     """`bodies` and `keys` hold what came. `answer` gives the assistant's text, an object to be written as JSON, or a
-    whole reply (a dict with `choices`, or a JSONResponse)."""
+    whole reply (a dict with `choices`, or a JSONResponse). `most_at_once` requests were under way together."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, pause_s: float = 0.0) -> None:
+        self.most_at_once = 0
+        under_way = 0
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.url = ""
@@ -26,7 +29,12 @@ class JudgeServer:
 
         @self.app.post("/v1/chat/completions")
         async def complete(request: Request) -> JSONResponse:
+            nonlocal under_way
             self.bodies.append(await request.json())
+            under_way += 1
+            self.most_at_once = max(self.most_at_once, under_way)
+            await asyncio.sleep(pause_s)
+            under_way -= 1
             self.keys.append(request.headers.get("authorization"))
             given = answer(self.bodies[-1])
             if isinstance(given, JSONResponse):
@@ -40,8 +48,8 @@ class JudgeServer:
 
 
 @asynccontextmanager
-async def judging(answer: Answer) -> AsyncIterator[JudgeServer]:
-    server = JudgeServer(answer)
+async def judging(answer: Answer, *, pause_s: float = 0.0) -> AsyncIterator[JudgeServer]:
+    server = JudgeServer(answer, pause_s=pause_s)
     async with serving(server.app) as server.url:
         yield server
 

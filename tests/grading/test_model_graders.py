@@ -131,27 +131,12 @@ async def test_the_same_prompt_is_paid_for_once() -> None:
 
 
 async def test_no_more_requests_are_under_way_than_the_judge_bears() -> None:
-    under_way, most = 0, 0
-    spec, judges = read_spec(SCORE), {}
-    async with ScriptedEndpoint(Answer(body=completion(verdict(1.0)))) as server:
-        judges["judge"] = JudgeEndpoint(name="judge", model="m", url=server.url, max_concurrency=3)
-        scorer = make_scorer(spec, judges=judges)
+    async with judging(lambda body: verdict(1.0), pause_s=0.02) as server:
+        scorer = make_scorer(read_spec(SCORE), judges={"judge": server.endpoint(max_concurrency=3)})
         await scorer.open()
-        post = scorer._client._transport.post  # type: ignore[attr-defined]
-
-        async def counted(*args: Any, **kwargs: Any) -> Any:
-            nonlocal under_way, most
-            under_way += 1
-            most = max(most, under_way)
-            try:
-                return await post(*args, **kwargs)
-            finally:
-                under_way -= 1
-
-        scorer._client._transport.post = counted  # type: ignore[attr-defined]
         await asyncio.gather(*(scorer.score(subject(str(number))) for number in range(12)))
         await scorer.close()
-    assert (most, len(server.requests)) == (3, 12)
+    assert (server.most_at_once, len(server.bodies)) == (3, 12)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +153,7 @@ async def test_no_more_requests_are_under_way_than_the_judge_bears() -> None:
         (Answer(body={"choices": []}), FaultKind.INVALID_REPLY, 4),
         (Answer(body=completion("I would say 0.7.")), FaultKind.INVALID_REPLY, 4),
         (Answer(body=completion(None)), FaultKind.INVALID_REPLY, 4),
+        (Answer(body=completion('{"a":' * 20_000)), FaultKind.INVALID_REPLY, 4),
         (Answer(body=completion(verdict("high"))), FaultKind.INVALID_SCORE, 4),
         (Answer(body=completion('{"steps": [], "result": NaN}')), FaultKind.INVALID_SCORE, 4),
         (Answer(body=completion('{"steps": [], "result": 1' + "0" * 400 + "}")), FaultKind.INVALID_SCORE, 4),

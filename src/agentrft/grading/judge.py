@@ -20,7 +20,7 @@ from agentrft.outbound.transport import Failure, Reply, Target, Transport, backo
 from agentrft.wire.judging import SamplingParams
 
 _WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
-_LONGEST_ANSWER_CHARS = 100_000
+_MOST_BRACES = 500  # where an object may begin, before the answer counts as having none
 _OPENAI_NAMES = {"max_completions_tokens": "max_completion_tokens"}
 
 
@@ -182,13 +182,17 @@ def _read_answer(content: object, question: Question) -> Any:
 
 def _find_object(content: str) -> Mapping[str, Any] | None:
     """The last JSON object of the text: a judge that nothing holds to a schema thinks aloud first."""
-    decoder, found, position = json.JSONDecoder(), None, 0
-    content = content[-_LONGEST_ANSWER_CHARS:]
-    while (position := content.find("{", position)) >= 0:
+    decoder = json.JSONDecoder()
+    found: Mapping[str, Any] | None = None
+    position = content.find("{")
+    for _ in range(_MOST_BRACES):
+        if position < 0:
+            break
         try:
-            found, position = decoder.raw_decode(content, position)
+            found, end = decoder.raw_decode(content, position)
         except (ValueError, RecursionError):
-            position += 1
+            end = position + 1
+        position = content.find("{", end)
     return found
 
 
