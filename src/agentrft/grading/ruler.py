@@ -8,13 +8,14 @@ what stands first, and in that a judge that fails leaves the group without grade
 
 import json
 import random
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from agentrft.domain.episode import Episode, Grade, Turn
 from agentrft.domain.faults import Fault
-from agentrft.grading.judge import JudgeClient, Question, Verdict
+from agentrft.grading.judge import JudgeClient, Question
 from agentrft.grading.model_graders import is_sane
 from agentrft.wire.graders import RulerGrader
 
@@ -55,6 +56,7 @@ class Ranker:
 
         What the judge used is told in the first grade.
         """
+        started = time.perf_counter()
         told = _tell_attempts(episodes)
         distinct = sorted(set(told))
         random.Random("\n".join(distinct).encode("utf-8", "surrogatepass")).shuffle(
@@ -64,7 +66,13 @@ class Ranker:
         verdict = await self._client.ask(self._question(episodes[0], distinct))
         if isinstance(verdict, Fault):
             return verdict
-        return [self._grade(verdict, places[text], first=place == 0) for place, text in enumerate(told)]
+        seconds = time.perf_counter() - started
+        usage = {self._client.name: verdict.usage}
+        rewards = [verdict.value[places[text]] for text in told]
+        return [
+            Grade(reward=reward, parts={self.name: reward}, latency_s=seconds, usage={} if place else usage)
+            for place, reward in enumerate(rewards)
+        ]
 
     def _question(self, episode: Episode, distinct: Sequence[str]) -> Question:
         context = [{"role": message.role, "content": message.content} for message in episode.item.messages]
@@ -77,11 +85,6 @@ class Ranker:
             schema=_schema(ids),
             read=lambda answer: _read_scores(answer, ids),
         )
-
-    def _grade(self, verdict: Verdict, place: str, *, first: bool) -> Grade:
-        reward = verdict.value[place]
-        usage = {self._client.name: verdict.usage} if first else {}
-        return Grade(reward=reward, parts={self.name: reward}, usage=usage)
 
 
 def _tell_attempts(episodes: Sequence[Episode]) -> list[str]:
