@@ -1,19 +1,20 @@
 """A fault never becomes a reward: the attempt is kept for the record and made again."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from agentrft.domain.episode import Episode, Grade, Group, StopReason, ToolCall
+from agentrft.domain.episode import Episode, Grade, GradedEpisode, Group, StopReason, ToolCall
 from agentrft.domain.errors import JobFailed
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import Limits, Sampling
 from agentrft.engine.attempts import Examiner
 from agentrft.engine.progress import Progress
 from agentrft.engine.rollout import Agent
-from agentrft.engine.verdicts import graded
-from agentrft.ports import CallContext
+from agentrft.engine.verdicts import graded, ranked
+from agentrft.ports import CallContext, Grader, GroupGrader
 from agentrft.testing import (
     FakeSampler,
     FunctionGrader,
@@ -29,7 +30,7 @@ from agentrft.testing import (
 )
 
 
-def examiner_with(tools: InProcessTools, grader: FunctionGrader | None = None) -> Examiner:
+def examiner_with(tools: InProcessTools, grader: Grader | GroupGrader | None = None) -> Examiner:
     chat = WordChat()
     agent = Agent(
         sampler=FakeSampler(chat, [["search(a)"], ["3"]]),
@@ -211,3 +212,60 @@ async def test_a_crash_says_in_which_attempt_it_happened() -> None:
     with pytest.raises(ZeroDivisionError) as crashed:
         await run(examiner_with(InProcessTools({"search": crash})), MemoryJournal(), size=1, first_attempt=5)
     assert crashed.value.__notes__ == ["attempt 5 at row 1 in step 2"]
+
+
+class Ranking:
+    """Grades by attempt number, or fails; keeps the groups it saw."""
+
+    def __init__(self, fault: Fault | None = None) -> None:
+        self._fault = fault
+        self.groups: list[list[int]] = []
+
+    async def rank(self, episodes: Sequence[Episode]) -> Sequence[Grade] | Fault:
+        self.groups.append([episode.attempt for episode in episodes])
+        return self._fault or [Grade(reward=float(episode.attempt)) for episode in episodes]
+
+
+async def test_a_group_grader_is_asked_once_when_every_place_is_filled() -> None:
+    journal, ranking = MemoryJournal(), Ranking()
+    group = await run(examiner_with(failing_for({1}), ranking), journal)
+    assert ranking.groups == [[0, 5, 2, 3]]
+    assert [each.episode.attempt for each in group.episodes] == [0, 1, 5, 2, 3]
+    assert [each.grade and each.grade.reward for each in group.episodes] == [0.0, None, 5.0, 2.0, 3.0]
+    assert journal.episodes["train", 2] == list(group.episodes)
+    assert (journal.progress_entries[-1].done, journal.progress_entries[-1].expected) == (4, 4)
+
+
+async def test_a_group_grader_that_fails_leaves_faults_and_no_zeros() -> None:
+    group = await run(examiner_with(failing_for({1}), Ranking(broken_grader())), MemoryJournal())
+    assert [each.fault for each in group.episodes] == [
+        broken_grader(), broken_tool("search"), broken_grader(), broken_grader(), broken_grader(),
+    ]  # fmt: skip
+    assert group.valid == []
+
+
+async def test_a_group_grader_that_never_answers_is_a_fault_of_the_grader() -> None:
+    class Silent:
+        async def rank(self, episodes: Sequence[Episode]) -> Sequence[Grade] | Fault:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    played = [GradedEpisode(episode=an_episode(attempt=attempt), grade=None) for attempt in range(2)]
+    results = await ranked(played, Silent(), deadline_s=0.02)
+    assert [each.fault and each.fault.kind for each in results] == [FaultKind.DEADLINE] * 2
+
+
+async def test_an_attempt_that_is_left_alone_shares_the_fault_of_its_peers() -> None:
+    ranking = Ranking()
+    group = await run(examiner_with(failing_for(set(range(1, 12)) - {4, 8}), ranking), MemoryJournal())
+    assert ranking.groups == []
+    alone = group.episodes[0].fault
+    assert alone is not None
+    assert (alone.owner, alone.where) == (FaultOwner.TOOL_ENDPOINT, "search")
+    assert alone.message.startswith("no other attempt is left")
+
+
+async def test_a_group_that_lost_every_attempt_is_not_shown_to_the_group_grader() -> None:
+    ranking = Ranking()
+    group = await run(examiner_with(failing_for(set(range(12))), ranking), MemoryJournal())
+    assert (ranking.groups, group.valid, len(group.episodes)) == ([], [], 12)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentrft.domain.episode import Grade, GradedEpisode, Message, StopReason, ToolCall, ToolResult, Turn
+from agentrft.domain.episode import Grade, GradedEpisode, Message, StopReason, TokenUsage, ToolCall, ToolResult, Turn
 from agentrft.domain.job import Penalty
 from agentrft.domain.training import Timing, UpdateStats
 from agentrft.engine import metrics
@@ -82,6 +82,18 @@ def test_the_standard_error_counts_items_and_not_attempts() -> None:
     copies = [graded for graded in one_each for _ in range(5)]
     assert episode_metrics("valid", copies)["valid_reward_stderr"] == pytest.approx(math.sqrt(1 / 3) / 2)
     assert "valid_reward_stderr" not in episode_metrics("valid", one_each[:1] * 3)
+
+
+def test_the_tokens_of_judges_are_added_up_by_model() -> None:
+    used = TokenUsage(prompt_tokens=100, completion_tokens=20, cached_tokens=64)
+    grades = [Grade(reward=0.0, usage={"gpt-x": used}), Grade(reward=0.0, usage={"gpt-x": used, "o9": TokenUsage()})]
+    found = episode_metrics("valid", [GradedEpisode(episode=an_episode(), grade=grade) for grade in grades])
+    tokens = {name: value for name, value in found.items() if "_judge_" in name}
+    assert tokens == {
+        "valid_judge_prompt_tokens_gpt-x": 200, "valid_judge_completion_tokens_gpt-x": 40,
+        "valid_judge_cached_tokens_gpt-x": 128, "valid_judge_prompt_tokens_o9": 0,
+        "valid_judge_completion_tokens_o9": 0, "valid_judge_cached_tokens_o9": 0,
+    }  # fmt: skip
 
 
 def test_what_is_undefined_is_absent() -> None:

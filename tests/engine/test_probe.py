@@ -8,7 +8,6 @@ from agentrft.engine.rollout import Agent
 from agentrft.ports import CallContext
 from agentrft.testing import FakeSampler, InProcessTools, WordChat, an_episode, an_item, broken_tool
 
-
 AT = CallContext(trace_id="", item=an_item(7), step=4, attempt=0, turn=0, group="group_1")
 
 

@@ -6,6 +6,7 @@ from agentrft.domain.episode import Grade, StopReason
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultOwner
 from agentrft.grading import make_grader
+from tests.grading.judge_server import judging, verdict
 from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
 
 CHECK = {
@@ -112,3 +113,33 @@ def test_a_grader_that_does_not_validate_is_not_made() -> None:
     with pytest.raises(UserError) as caught:
         make_grader({**CHECK, "operation": "is"})
     assert caught.value.param == "method.reinforcement.grader.operation"
+
+
+async def test_the_parts_of_a_multi_grader_are_kept_under_their_own_names(make_episode) -> None:
+    spec = {
+        "type": "multi",
+        "graders": {"exact": CHECK, "loose": CHECK | {"operation": "ne"}},
+        "calculate_output": "1-loose",
+    }
+    async with make_grader(spec) as grader:
+        grade = await grader.grade(make_episode("94"))
+    assert isinstance(grade, Grade)
+    assert (grade.reward, grade.parts) == (1.0, {"exact": 1.0, "loose": 0.0})
+
+
+async def test_graders_are_not_shown_the_way_to_the_answer_where_the_job_says_so(make_episode) -> None:
+    source = "def grade(sample, item):\n    return float('agentrft' in sample)\n"
+    async with make_grader({"type": "python", "source": source}, sees_trace=False) as grader:
+        grade = await grader.grade(make_episode())
+    assert isinstance(grade, Grade)
+    assert grade.reward == 0.0
+
+
+async def test_what_a_judge_used_is_told_in_the_grade(make_episode) -> None:
+    ask = [{"role": "user", "content": "{{sample.output_text}}"}]
+    async with judging(lambda body: verdict(0.5)) as server:
+        judges = {"judge": server.endpoint()}
+        async with make_grader({"type": "score_model", "model": "judge", "input": ask}, judges=judges) as grader:
+            grade = await grader.grade(make_episode())
+    assert isinstance(grade, Grade)
+    assert grade.usage["judge"].completion_tokens == 20

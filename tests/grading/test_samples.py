@@ -1,10 +1,12 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from agentrft.domain.episode import Message, StopReason, ToolCall, Turn
+from agentrft.domain.episode import Message, StopReason, Tokens, ToolCall, Turn
 from agentrft.grading.samples import MAX_EXTRA_BYTES, sample_from_episode, sample_from_text
+from agentrft.testing import broken_tool
 
 
 def test_openais_fields_are_those_of_the_reference(make_episode) -> None:
@@ -31,9 +33,13 @@ def test_openais_fields_are_those_of_the_reference(make_episode) -> None:
 def test_the_whole_way_to_the_answer_is_told_beside_them(make_episode) -> None:
     extra = sample_from_episode(make_episode(), structured=False)["agentrft"]
     assert json.loads(json.dumps(extra)) == {
+        "trace_id": "trace_0123",
+        "item_index": 0,
         "stop_reason": "answer",
+        "fault": None,
         "attempt": 2,
         "context_tokens": 0,
+        "token_ids": [],
         "tool_latency_s": 0.25,
         "sampled_tokens": 30,
         "reasoning_tokens": 4,
@@ -49,6 +55,7 @@ def test_the_whole_way_to_the_answer_is_told_beside_them(make_episode) -> None:
                         "name": "search",
                         "arguments": '{"query": "x"}',
                         "error": None,
+                        "fault": None,
                         "output": "found 94",
                         "status": 200,
                         "is_error": False,
@@ -114,8 +121,34 @@ def test_the_extra_part_stays_small_and_says_what_was_cut(make_episode, turns, o
 
 def test_a_bare_text_has_the_same_shape_as_an_episode(make_episode) -> None:
     told = sample_from_episode(make_episode(), structured=False)
-    bare = sample_from_text('{"a": 1}')
+    bare = sample_from_text('{"a": 1}', trace_id="trace_0")
     assert bare.keys() == told.keys()
     assert bare["agentrft"].keys() == told["agentrft"].keys()
     assert bare["agentrft"]["turns"][0].keys() == told["agentrft"]["turns"][0].keys()
     assert bare["output_json"] == {"a": 1}
+
+
+def test_the_way_to_the_answer_is_left_out_on_demand(make_episode) -> None:
+    told = sample_from_episode(make_episode(), structured=False)
+    without = sample_from_episode(make_episode(), structured=False, trace=False)
+    assert without == {key: value for key, value in told.items() if key != "agentrft"}
+
+
+def test_the_call_whose_endpoint_failed_is_told_apart_from_one_that_was_never_sent(make_episode) -> None:
+    fault = broken_tool("search")
+    calls = tuple(ToolCall(call_id=f"call_{name}", name=name, arguments="{}") for name in ("search", "list"))
+    turn = Turn(message=Message(role="assistant", tool_calls=calls))
+    episode = make_episode(turns=(turn,), stop=StopReason.FAULT, fault=fault)
+    extra = sample_from_episode(episode, structured=False)["agentrft"]
+    assert (extra["fault"]["owner"], extra["fault"]["kind"]) == ("tool_endpoint", "http_5xx")
+    assert [call["fault"] for call in extra["turns"][0]["tool_calls"]] == [extra["fault"], None]
+
+
+def test_token_ids_are_there_and_give_way_when_there_are_too_many(make_episode) -> None:
+    def extra(count: int) -> dict[str, Any]:
+        ids = tuple(range(count))
+        tokens = Tokens(ids=ids, kinds=(), logps=(), turns=(), versions=())
+        return sample_from_episode(make_episode(tokens=tokens), structured=False)["agentrft"]
+
+    assert extra(3)["token_ids"] == [0, 1, 2]
+    assert (extra(100_000)["token_ids"], extra(100_000)["truncated"]) == ([], True)

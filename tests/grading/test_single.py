@@ -1,9 +1,12 @@
 import json
+from typing import Any
 
 import pytest
+from fastapi.responses import JSONResponse
 
 from agentrft.domain.errors import UserError
 from agentrft.grading import run_grader
+from tests.grading.judge_server import completion, judging, verdict
 from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
 
 SPEC_ERRORS = {  # every key that the official schema requires or a real reply has shown
@@ -33,6 +36,8 @@ SPEC_ERRORS = {  # every key that the official schema requires or a real reply h
     "endpoint_grader_safety_check_error",
 }
 CHECK = {"type": "string_check", "input": "{{sample.output_json.a}}", "reference": "{{item.a}}", "operation": "eq"}
+
+SCORE = {"type": "score_model", "name": "s", "model": "judge", "input": [{"role": "user", "content": "{{item.a}}"}]}
 
 
 def raised(response) -> dict[str, object]:
@@ -114,9 +119,64 @@ async def test_an_endpoint_is_told_a_trace_id(trace_id) -> None:
         (({"type": "python"}, {}, ""), "grader.source"),
         ((CHECK, [], ""), "item"),
         ((CHECK, {}, {"text": "x"}), "model_sample"),
+        (({"type": "ruler", "model": "judge"}, {}, ""), "grader.type"),
+        (({**SCORE, "model": "nobody"}, {}, ""), "grader.model"),
     ],
 )
 async def test_a_malformed_request_is_refused(arguments, param) -> None:
     with pytest.raises(UserError) as caught:
         await run_grader(*arguments)
     assert caught.value.param == param
+
+
+async def run_judged(spec: dict[str, Any], answer: Any) -> dict[str, Any]:
+    async with judging(lambda body: answer) as server:
+        judges = {"judge": server.endpoint()}
+        return await run_grader(spec, {"a": "x"}, "", judges=judges, backoff_s=lambda attempt: 0.0)
+
+
+async def test_a_judge_is_named_with_the_tokens_it_used() -> None:
+    response = await run_judged(SCORE, verdict(1))
+    assert '"reward": 1.0' in json.dumps(response)
+    assert (response["metadata"]["token_usage"], response["metadata"]["sampled_model_name"]) == (120, "judge")
+    assert response["model_grader_token_usage_per_model"] == {
+        "judge": {"prompt_tokens": 100, "total_tokens": 120, "completion_tokens": 20, "cached_tokens": 64}
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "flag", "said"),
+    [
+        ("no idea", "model_grader_parse_error", "it answers without a JSON object: no idea"),
+        (verdict("high"), "model_grader_parse_error", "no finite number under 'result'"),
+        (completion(None, refusal="I will not."), "model_grader_refusal_error", "I will not."),
+        (JSONResponse({"error": "down"}, 500), "model_grader_server_error", "HTTP 500"),
+    ],
+)
+async def test_a_judge_that_fails_is_flagged_by_how(answer, flag, said) -> None:
+    label = {**SCORE, "type": "label_model", "labels": ["a"], "passing_labels": ["a"]}
+    multi = {"type": "multi", "graders": {"part": SCORE}, "calculate_output": "part"}
+    for spec in (SCORE, label, multi):
+        response = await run_judged(spec, answer)
+        errors = raised(response)
+        assert response["reward"] == 0.0
+        assert errors.pop(flag) is True
+        assert set(errors) == {f"{flag}_details"}
+        assert said in errors[f"{flag}_details"] or spec is label
+
+
+async def test_a_judge_without_room_for_its_answer_is_flagged() -> None:
+    response = await run_judged(SCORE, completion("{", finish_reason="length"))
+    assert raised(response) == {"model_grader_exceeded_max_tokens_error": True}
+
+
+async def test_the_parts_of_a_multi_grader_are_its_sub_rewards() -> None:
+    check = {**CHECK, "input": "{{item.a}}"}
+    python = {"type": "python", "source": "def grade(sample, item): return 3"}
+    multi = {"type": "multi", "graders": {"p": python, "c": check}, "calculate_output": "p / (1 - c)"}
+    response = await run_grader(multi, {"a": "x"}, "")
+    assert (response["reward"], response["sub_rewards"]) == (0.0, {"p": 3.0, "c": 1.0})
+    assert raised(response) == {"formula_parse_error": True}
+    response = await run_grader({**multi, "calculate_output": "p / c"}, {"a": "x"}, "")
+    assert (response["reward"], raised(response)) == (3.0, {})
+    assert response["metadata"]["token_usage"] is None

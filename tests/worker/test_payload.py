@@ -141,3 +141,20 @@ def test_the_result_file_has_a_row_a_step_and_empty_cells() -> None:
     assert [row["step"] for row in rows] == ["0", "1"]
     assert (rows[0]["full_valid_mean_reward"], rows[0]["train_mean_reward"]) == ("0.68", "")
     assert (rows[1]["full_valid_mean_reward"], rows[1]["train_mean_reward"]) == ("", "0.42")
+
+
+def test_the_parts_of_a_multi_grader_are_scored_beside_it() -> None:
+    multi = {"type": "multi", "name": "m", "graders": {"p": {"type": "python"}, "s": {"type": "score_model"}}}
+    parts = {"train_grader_mean_p": 0.25, "valid_grader_mean_p": 0.5, "train_grader_mean_s": 0.75}
+    found = reinforcement_data(3, 20, METRICS | VALID | parts, tools=[], grader=multi)
+    assert found["scores"]["graders"] == [
+        {"name": "m", "type": "multi", "train_reward_mean": 0.42, "valid_reward_mean": 0.68},
+        {"name": "p", "type": "python", "train_reward_mean": 0.25, "valid_reward_mean": 0.5},
+        {"name": "s", "type": "score_model", "train_reward_mean": 0.75},
+    ]
+
+
+def test_the_tokens_of_judges_are_told_under_openais_names() -> None:
+    used = {"train_judge_prompt_tokens_gpt-x": 700.0, "valid_judge_completion_tokens_gpt-x": 30.0}
+    found = data(METRICS | used)["model_graders_token_usage"]
+    assert found == {"gpt-x": {"train_prompt_tokens": 700, "eval_completion_tokens": 30}}

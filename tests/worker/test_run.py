@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,13 +13,15 @@ from fastapi.responses import RedirectResponse
 
 from agentrft.domain.job import JobStatus, Method
 from agentrft.outbound.signature import Signer
-from agentrft.store import Store
+from agentrft.store import Store, open_store
 from agentrft.store.episodes import EpisodeFiles
 from agentrft.store.keys import DEFAULT_PROJECT
 from agentrft.store.rows import JobRow, ModelRow
+from agentrft.store.settings import JudgeSettings
 from agentrft.worker.models import LoadedModel, ModelLoader
 from agentrft.worker.run import run_claim
 from agentrft.worker.serving import Serving, create_serving_app
+from tests.grading.judge_server import judging
 from tests.server.conftest import serving
 from tests.worker.requests import ASK, GRADER, SHOWN, submit
 
@@ -148,6 +151,37 @@ def check_episodes(store: Store, job: JobRow, server: ToolServer) -> None:
         told = [episode for episode in server.episodes if episode["type"] == event]
         assert {episode["trace_id"] for episode in told} == traces
         assert {episode["job_id"] for episode in told} == {job.id}
+
+
+async def test_a_judge_over_http_ranks_the_attempts_of_every_group(store: Store, loader: ModelLoader) -> None:
+    """A task without labels, from the job's request to weights: the judge likes the attempts that stand first."""
+
+    def favour_the_first(body: Mapping[str, Any]) -> dict[str, Any]:
+        count = body["messages"][-1]["content"].count("<attempt ")
+        scores = [{"id": str(place), "explanation": "", "score": 1 / place} for place in range(1, count + 1)]
+        return {"scores": scores}
+
+    async with judging(favour_the_first) as judge, serving(ToolServer().app) as url:
+        configured = {"judge": JudgeSettings(base_url=f"{judge.url}/v1")}
+        async with open_store(store.settings.model_copy(update={"judges": configured})) as judged:
+            asked = reinforcement(url) | {"grader": {"type": "ruler", "name": "best", "model": "judge"}}
+            asked["hyperparameters"]["eval_samples"] = 2
+            await submit(judged, Method.REINFORCEMENT, asked, rows=[ASK] * 4, validation=[ASK])
+            job = await find(judged, await work(judged, loader))
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    files = EpisodeFiles(store.runs_dir / job.id)
+    records = [record for split, step in files.steps() for record in files.read(split, step)]
+    assert {record["reward"] for record in records} <= {1.0, 1 / 2, 1 / 3, 1 / 4}
+    assert all(record["grade"]["parts"] == {"best": record["reward"]} for record in records)
+    assert len(judge.bodies) == 3 * 1 + 2 * 2  # evaluations, groups
+
+
+async def test_a_job_whose_judge_is_gone_fails_with_a_reason(store: Store, loader: ModelLoader) -> None:
+    asked = reinforcement("http://127.0.0.1:9") | {"grader": {"type": "ruler", "name": "best", "model": "gone"}}
+    await submit(store, Method.REINFORCEMENT, asked, rows=[ASK], validation=[ASK])
+    job = await find(store, await work(store, loader))
+    assert job.error is not None
+    assert (job.error["code"], job.error["param"]) == ("model_not_found", "method.reinforcement.grader.model")
 
 
 async def test_the_model_that_a_job_made_is_served(store: Store, loader: ModelLoader) -> None:

@@ -64,6 +64,20 @@ def test_auto_eval_samples_aim_at_sixty_four_attempts(rows: int, samples: int) -
     assert rules.eval_samples == samples
 
 
+def test_a_ruler_has_at_least_two_attempts_at_each_validation_item_to_compare() -> None:
+    many = Facts(training_rows=9, validation_rows=1000, max_context_tokens=99)
+    rules = reinforcement(many, grader={"type": "ruler", "name": "r", "model": "tiny"}).reinforcement
+    assert rules is not None
+    assert rules.eval_samples == 2
+
+
+@pytest.mark.parametrize(("asked", "sees"), [({}, True), ({"grader_sees_trace": False}, False)])
+def test_graders_see_the_whole_attempt_unless_the_job_says_otherwise(asked: dict[str, Any], sees: bool) -> None:
+    rules = reinforcement(agentrft=asked).reinforcement
+    assert rules is not None
+    assert rules.grader_sees_trace is sees
+
+
 @pytest.mark.parametrize(("multiplier", "size"), [(0.0001, 2), (0.25, 4), (0.5, 8), (2, 32), (10.0, 160)])
 def test_compute_buys_attempts(multiplier: float, size: int) -> None:
     rules = reinforcement(hyperparameters={"compute_multiplier": multiplier}).reinforcement

@@ -187,6 +187,22 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUsage:
+    """Tokens that a judge model read and wrote for a grade."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt's, those that the judge's server had in its own cache
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        return TokenUsage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
     """A reward and its parts by grader name. A grader that failed gives a `Fault` instead of this."""
 
@@ -194,6 +210,7 @@ class Grade:
     parts: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)  # flags of section 3.9 that are set, with their details
     latency_s: float = 0.0
+    usage: Mapping[str, TokenUsage] = field(default_factory=dict)  # by judge model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,21 @@ class LifecycleEndpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeEndpoint:
+    """Where a judge model answers OpenAI's Chat Completions. Header values are secrets: never log or print them."""
+
+    name: str  # as graders name it
+    model: str  # as its server names it
+    url: str  # of `/chat/completions`
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    structured: bool = True  # whether it can be held to a JSON schema; if not, it is asked in words
+    text_only: bool = False  # whether it reads no images and no sound
+    max_concurrency: int = 16  # requests at once
+    timeout_s: float = 120.0  # for one request
+    deadline_s: float = 300.0  # for all tries of one verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How completions are drawn. Training samples at temperature 1, untruncated: log-probabilities are then exact."""
 
@@ -130,6 +145,7 @@ class Reinforcement:
     lifecycle: LifecycleEndpoint | None = None
     signing_secret: str | None = field(default=None, repr=False)  # of all requests to the user's endpoints
     faults: FaultLimits = field(default_factory=FaultLimits)
+    grader_sees_trace: bool = True  # whether graders get the whole way to the answer, under `sample.agentrft`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

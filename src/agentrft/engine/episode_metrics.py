@@ -4,13 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from math import fsum, sqrt
 
-from agentrft.domain.episode import GradedEpisode, StopReason, TokenKind, ToolCall, ToolResult
+from agentrft.domain.episode import GradedEpisode, StopReason, TokenKind, TokenUsage, ToolCall, ToolResult
 from agentrft.engine.summaries import Metrics, ratio, spread
 
 
 def policy_metrics(valid: Sequence[GradedEpisode]) -> Metrics:
     """Of graded attempts alone: as if those that met a fault had not been made."""
-    return _rewards(valid) | _policy(valid) | _tools(valid)
+    return _rewards(valid) | _judges(valid) | _policy(valid) | _tools(valid)
 
 
 def _rewards(valid: Sequence[GradedEpisode]) -> Metrics:
@@ -27,6 +27,19 @@ def _rewards(valid: Sequence[GradedEpisode]) -> Metrics:
     for name, count in flags.items():
         found |= ratio(f"grader_error_share_{name}", count, len(valid))
     return found | spread("grading_s", [graded.grade.latency_s for graded in valid if graded.grade is not None])
+
+
+def _judges(valid: Sequence[GradedEpisode]) -> Metrics:
+    usage: defaultdict[str, TokenUsage] = defaultdict(TokenUsage)
+    for graded in valid:
+        for model, used in graded.grade.usage.items() if graded.grade else ():
+            usage[model] += used
+    found: Metrics = {}
+    for model, used in usage.items():
+        found[f"judge_prompt_tokens_{model}"] = float(used.prompt_tokens)
+        found[f"judge_completion_tokens_{model}"] = float(used.completion_tokens)
+        found[f"judge_cached_tokens_{model}"] = float(used.cached_tokens)
+    return found
 
 
 def _stderr(valid: Sequence[GradedEpisode]) -> Metrics:

@@ -10,6 +10,7 @@ Of the graded attempts (those without a fault):
     <split>_grader_error_share_<flag>               grades that carry this flag, such as a sample that does not parse
     <split>_grading_s_mean                          seconds per grade
     <split>_grading_s_<quantile>                    ... and their p50, p95 and p99
+    <split>_judge_<kind>_tokens_<model>             sum by judge model; kinds: prompt, completion, cached
     <split>_tool_calls_mean                         calls per episode, as the policy wrote them
     <split>_tool_calls_mean_<tool>                  calls per episode of one tool
     <split>_malformed_calls_share                   calls that could not be read

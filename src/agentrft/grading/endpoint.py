@@ -12,11 +12,11 @@ from urllib.parse import quote
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.ids import new_id
 from agentrft.grading.scoring import Score, Subject
-from agentrft.grading.specs import EndpointSpec
 from agentrft.outbound.endpoint import Endpoint
 from agentrft.outbound.signature import Signer
 from agentrft.outbound.transport import Failure, Reply, Target, Transport, backoff_s, excerpt, judge_status
 from agentrft.outbound.turnstile import Turnstile
+from agentrft.wire.graders import EndpointGrader
 
 TIMEOUT_S = 300.0  # a judge behind the endpoint may be a slow model
 DEADLINE_S = 600.0
@@ -37,7 +37,7 @@ class EndpointScorer:
 
     def __init__(
         self,
-        spec: EndpointSpec,
+        spec: EndpointGrader,
         *,
         timeout_s: float = TIMEOUT_S,
         deadline_s: float = DEADLINE_S,
@@ -46,7 +46,7 @@ class EndpointScorer:
     ) -> None:
         self._name = spec.name
         self._target = Target(
-            url=spec.url, headers=spec.headers, timeout_s=timeout_s, deadline_s=deadline_s, signer=signer
+            url=spec.url, headers=spec.headers or {}, timeout_s=timeout_s, deadline_s=deadline_s, signer=signer
         )
         self._transport = Transport(backoff_s=backoff_s)
         turnstile = Turnstile(rate_limit=spec.rate_limit)

@@ -7,7 +7,7 @@ grade at all.
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.grading.sandbox import SandboxBroken, SandboxLimits, SandboxPool
 from agentrft.grading.scoring import Flag, Score, Subject
-from agentrft.grading.specs import PythonSpec
+from agentrft.wire.graders import PythonGrader
 
 
 class PythonScorer:
@@ -17,7 +17,9 @@ class PythonScorer:
         processes: how many calls run at once; by default one per CPU, at most 4.
     """
 
-    def __init__(self, spec: PythonSpec, *, processes: int | None = None, limits: SandboxLimits | None = None) -> None:
+    def __init__(
+        self, spec: PythonGrader, *, processes: int | None = None, limits: SandboxLimits | None = None
+    ) -> None:
         self._name = spec.name
         self._pool = SandboxPool(spec.source, size=processes, limits=limits)
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from agentrft.domain.episode import TokenUsage
 from agentrft.domain.faults import Fault
 
 
 class Flag(StrEnum):
-    """Error flags of a grading (API reference, section 3.9) that the graders here can set."""
+    """Error flags of a grading (API reference, section 3.9) that a score can have."""
 
+    FORMULA = "formula_parse_error"
     INVALID_VARIABLE = "invalid_variable_error"
     PYTHON_RUNTIME = "python_grader_runtime_error"
 
@@ -23,6 +25,11 @@ class Subject:
     item: Mapping[str, Any]
     trace_id: str
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The namespaces of templates by name."""
+        return {"item": self.item, "sample": self.sample}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
@@ -30,6 +37,8 @@ class Score:
 
     reward: float
     errors: Mapping[Flag, str] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict)  # of a grader that is made of others, by variable
+    usage: Mapping[str, TokenUsage] = field(default_factory=dict)  # by judge model; a cached verdict used nothing
 
 
 class Scorer(Protocol):

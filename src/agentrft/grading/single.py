@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentrft.domain.episode import TokenUsage
 from agentrft.domain.errors import UserError
-from agentrft.domain.faults import Fault, FaultOwner
+from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.ids import new_hex_id
-from agentrft.grading.grader import make_scorer
+from agentrft.grading.grader import NO_JUDGES, make_scorer
 from agentrft.grading.samples import sample_from_text
 from agentrft.grading.scoring import Score, Subject
-from agentrft.grading.specs import GraderSpec, read_spec
+from agentrft.grading.specs import Judges, read_spec
 from agentrft.outbound.transport import backoff_s
+from agentrft.wire.graders import Grader, LabelModelGrader, MultiGrader, ScoreModelGrader
 
 _NO_ERRORS: Mapping[str, bool | None] = {
     "formula_parse_error": False,
@@ -41,6 +43,12 @@ _NO_ERRORS: Mapping[str, bool | None] = {
     "endpoint_grader_safety_check_error": False,
 }
 
+_JUDGE_FLAGS = {
+    FaultKind.REFUSAL: "model_grader_refusal_error",
+    FaultKind.INVALID_REPLY: "model_grader_parse_error",
+    FaultKind.INVALID_SCORE: "model_grader_parse_error",
+}
+
 
 async def run_grader(
     spec: Mapping[str, Any],
@@ -48,6 +56,7 @@ async def run_grader(
     model_sample: str,
     trace_id: str | None = None,
     *,
+    judges: Judges = NO_JUDGES,
     backoff_s: Callable[[int], float] = backoff_s,
 ) -> dict[str, Any]:
     """Grade one output. A grading that fails is a reward of 0.0 with a flag set.
@@ -55,13 +64,15 @@ async def run_grader(
     Args:
         model_sample: the output; `sample.output_json` is filled in whenever it is JSON.
         trace_id: what an endpoint grader is told; made up when absent.
+        judges: those that the grader asks, as `find_judges` gives them.
 
     Raises:
-        UserError: the request is malformed; `param` is `grader...`, `item` or `model_sample`.
+        UserError: the request is malformed (`param` is `grader...`, `item` or `model_sample`), or asks for a ruler,
+            which grades groups alone.
     """
     checked = await asyncio.to_thread(read_spec, spec, param="grader")  # a long python source takes a while
     subject = _read_subject(item, model_sample, trace_id)
-    scorer = make_scorer(checked, backoff_s=backoff_s)
+    scorer = make_scorer(checked, judges=judges, param="grader", backoff_s=backoff_s)
     started = time.perf_counter()
     await scorer.open()
     try:
@@ -77,35 +88,58 @@ def _read_subject(item: Mapping[str, Any] | None, model_sample: str, trace_id: s
     if item is not None and not isinstance(item, Mapping):
         raise UserError("'item' must be an object.", param="item", code="invalid_type")
     trace_id = trace_id or new_hex_id("trace_")
-    return Subject(sample=sample_from_text(model_sample), item=item or {}, trace_id=trace_id)
+    return Subject(sample=sample_from_text(model_sample, trace_id=trace_id), item=item or {}, trace_id=trace_id)
 
 
-def _respond(spec: GraderSpec, outcome: Score | Fault, *, seconds: float) -> dict[str, Any]:
-    errors = _fault_errors(outcome) if isinstance(outcome, Fault) else _score_errors(outcome)
+def _respond(spec: Grader, outcome: Score | Fault, *, seconds: float) -> dict[str, Any]:
+    errors = _fault_errors(spec, outcome) if isinstance(outcome, Fault) else _score_errors(outcome)
+    score = outcome if isinstance(outcome, Score) else Score(reward=0.0)
     return {
-        "reward": outcome.reward if isinstance(outcome, Score) else 0.0,
+        "reward": score.reward,
         "metadata": {
             "name": spec.name,
             "type": spec.type,
             "errors": {**_NO_ERRORS, **errors},
             "execution_time": seconds,
             "scores": {},
-            "token_usage": None,
-            "sampled_model_name": None,
+            "token_usage": _total(score.usage) if score.usage else None,
+            "sampled_model_name": spec.model if isinstance(spec, ScoreModelGrader | LabelModelGrader) else None,
         },
-        "sub_rewards": {},
-        "model_grader_token_usage_per_model": {},
+        "sub_rewards": dict(score.parts),
+        "model_grader_token_usage_per_model": {model: _show(usage) for model, usage in score.usage.items()},
+    }
+
+
+def _total(usage: Mapping[str, TokenUsage]) -> int:
+    return sum(each.prompt_tokens + each.completion_tokens for each in usage.values())
+
+
+def _show(usage: TokenUsage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
     }
 
 
 def _score_errors(score: Score) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     for flag, details in score.errors.items():
-        flags |= {flag.value: True, f"{flag.value}_details": details}
+        flags[flag.value] = True
+        if f"{flag.value}_details" in _NO_ERRORS:
+            flags[f"{flag.value}_details"] = details
     return flags
 
 
-def _fault_errors(fault: Fault) -> dict[str, Any]:
-    if fault.owner is FaultOwner.GRADER_ENDPOINT:
+def _fault_errors(spec: Grader, fault: Fault) -> dict[str, Any]:
+    """The flags of the border that failed: the sandbox, a judge or an endpoint."""
+    if fault.owner is not FaultOwner.GRADER_ENDPOINT:
+        return {"python_grader_server_error": True, "python_grader_server_error_type": "sandbox_error"}
+    failed = spec.graders.get(fault.where) if isinstance(spec, MultiGrader) else spec
+    if not isinstance(failed, ScoreModelGrader | LabelModelGrader):
         return {"endpoint_grader_server_error": True, "endpoint_grader_server_error_details": fault.message}
-    return {"python_grader_server_error": True, "python_grader_server_error_type": "sandbox_error"}
+    if fault.kind is FaultKind.TRUNCATED:
+        return {"model_grader_exceeded_max_tokens_error": True}
+    flag = _JUDGE_FLAGS.get(fault.kind, "model_grader_server_error")
+    return {flag: True, f"{flag}_details": fault.message}

@@ -1,135 +1,144 @@
-"""Grader specifications: from the request's JSON to checked models, every error with its dotted path."""
+"""The one place where graders are read: job creation, `graders/run`, `graders/validate` and the worker all ask here.
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+The shape comes from `wire.graders`; here is what needs to know the languages inside (templates, Python, formulas),
+this installation's packages, and the judges that its operator has configured.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
 
 from agentrft.domain.errors import UserError
-from agentrft.domain.ids import new_id
+from agentrft.domain.job import JudgeEndpoint
+from agentrft.grading.formula import FormulaError, parse_formula
+from agentrft.grading.judge_prompts import find_media, templates_of
 from agentrft.grading.python_source import find_source_problem
 from agentrft.grading.templates import TemplateSyntaxError, parse_template
+from agentrft.grading.text_similarity import find_metric_problem
 from agentrft.outbound.transport import find_header_problem, find_url_problem
+from agentrft.wire.graders import (
+    EndpointGrader,
+    Grader,
+    LabelModelGrader,
+    MultiGrader,
+    PythonGrader,
+    RulerGrader,
+    ScoreModelGrader,
+    StringCheckGrader,
+    TextSimilarityGrader,
+    read_shape,
+)
 
 DEFAULT_PARAM = "method.reinforcement.grader"
-_NOT_YET = ("text_similarity", "score_model", "label_model", "multi")
-_CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}
+Judges = Mapping[str, JudgeEndpoint]  # by the name that graders use
+Problem = tuple[str, str]  # the path below the grader, and what is wrong there
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+def validate_grader(spec: object, *, param: str = DEFAULT_PARAM, trains: bool = True) -> dict[str, Any]:
+    """The normal form of a grader: aliases settled, a name given. It may hold secret headers.
 
-    name: str = Field(min_length=1)
-
-
-class StringCheckSpec(_Spec):
-    type: Literal["string_check"]
-    input: str
-    reference: str
-    operation: Literal["eq", "ne", "like", "ilike"]
-
-
-class PythonSpec(_Spec):
-    type: Literal["python"]
-    source: str
-    image_tag: Literal["2025-05-08"] | None = None
-    pass_threshold: float | None = None
-
-
-class EndpointSpec(_Spec):
-    """`headers` hold secrets: the model must not get into a log."""
-
-    type: Literal["endpoint"]
-    url: str
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    rate_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # requests per second
-    pass_threshold: float | None = None
-
-
-GraderSpec = StringCheckSpec | PythonSpec | EndpointSpec
-_MODELS: dict[str, type[GraderSpec]] = {
-    "string_check": StringCheckSpec,
-    "python": PythonSpec,
-    "endpoint": EndpointSpec,
-}
-
-
-def validate_grader(spec: Mapping[str, Any], *, param: str = DEFAULT_PARAM) -> dict[str, Any]:
-    """The normalised form of a grader: aliases settled, a name given. It may hold secret headers.
+    Args:
+        trains: whether it is to be the grader of a job.
 
     Raises:
         UserError: with the dotted path of what is wrong.
     """
-    return read_spec(spec, param=param).model_dump(exclude_none=True)
+    checked = read_spec(spec, param=param)
+    if trains and isinstance(checked, LabelModelGrader):
+        message = (
+            f"Invalid '{param}.type': a 'label_model' grader cannot be a job's grader by itself. Make it a part of "
+            'one: {"type": "multi", "graders": {"label": {...}}, "calculate_output": "label"}.'
+        )
+        raise UserError(message, param=f"{param}.type", code="invalid_value")
+    return checked.model_dump(exclude_none=True)
 
 
-def read_spec(spec: Mapping[str, Any], *, param: str = DEFAULT_PARAM) -> GraderSpec:
-    """As `validate_grader`, but the model itself."""
-    if not isinstance(spec, Mapping):
-        raise UserError(f"'{param}' must be an object.", param=param, code="invalid_type")
-    model = _choose(spec.get("type"), param)
-    try:
-        checked = model.model_validate(_settle(spec), strict=True)
-    except ValidationError as error:
-        raise _translate(error, param) from None
-    for key, problem in _find_problems(checked):
-        raise UserError(f"'{param}.{key}' {problem}.", param=f"{param}.{key}", code="invalid_value")
+def read_spec(spec: object, *, param: str = DEFAULT_PARAM) -> Grader:
+    """As `validate_grader`, but the grader itself. Blocks: a long python source takes a while."""
+    checked = read_shape(spec, at=param)
+    for path, problem in _find_problems(checked):
+        raise UserError(f"'{param}.{path}' {problem}.", param=f"{param}.{path}", code="invalid_value")
     return checked
 
 
-def _choose(kind: object, param: str) -> type[GraderSpec]:
-    known = ", ".join(_MODELS)
-    if kind is None:
-        text = f"'{param}.type' is missing; give one of {known}."
-        raise UserError(text, param=f"{param}.type", code="missing_required_parameter")
-    if kind in _NOT_YET:
-        text = f"Graders of type '{kind}' are not supported yet; use one of {known}."
-        raise UserError(text, param=f"{param}.type", code="unsupported_value")
-    if not isinstance(kind, str) or kind not in _MODELS:
-        raise UserError(f"'{param}.type' must be one of {known}.", param=f"{param}.type", code="invalid_value")
-    return _MODELS[kind]
+async def find_judges(
+    spec: Mapping[str, Any], find: Callable[[str], Awaitable[JudgeEndpoint | None]], *, param: str = DEFAULT_PARAM
+) -> Judges:
+    """The judges that a grader asks.
+
+    Args:
+        find: looks one up by the name that graders use.
+
+    Raises:
+        UserError: there is no such judge, or it cannot read what it is to be shown.
+    """
+    judges: dict[str, JudgeEndpoint] = {}
+    for path, grader in _model_graders(read_shape(spec, at=param), param):
+        try:
+            judge = judges.get(grader.model) or await find(grader.model)
+        except UserError as error:
+            raise UserError(error.message, param=f"{path}.model", code=error.code) from None
+        if judge is None:
+            raise UserError(_unknown_judge(grader.model, path), param=f"{path}.model", code="model_not_found")
+        media = None if isinstance(grader, RulerGrader) else find_media(grader.input)
+        if judge.text_only and media is not None:
+            message = f"'{path}.input{media}' is no text, and the judge '{grader.model}' reads text alone."
+            raise UserError(message, param=f"{path}.input{media}", code="unsupported_value")
+        judges[grader.model] = judge
+    return judges
 
 
-def _settle(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Aliases and defaults: `neq`, `max_rps`, null for absent, a generated name."""
-    settled = {key: value for key, value in spec.items() if value is not None}
-    if settled.get("operation") == "neq":
-        settled["operation"] = "ne"
-    if settled["type"] == "endpoint" and "rate_limit" not in settled and "max_rps" in settled:
-        settled["rate_limit"] = settled.pop("max_rps")
-    settled.setdefault("name", new_id("grader-", 12))
-    return settled
+def _model_graders(spec: Grader, param: str) -> Iterator[tuple[str, ScoreModelGrader | LabelModelGrader | RulerGrader]]:
+    if isinstance(spec, ScoreModelGrader | LabelModelGrader | RulerGrader):
+        yield param, spec
+    if isinstance(spec, MultiGrader):
+        for key, part in spec.graders.items():
+            yield from _model_graders(part, f"{param}.graders.{key}")
 
 
-def _translate(error: ValidationError, param: str) -> UserError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = ".".join([param, *map(str, first["loc"])])
-    code = _CODES.get(first["type"], "invalid_value")
-    said = {"missing": "is missing", "extra_forbidden": "is not known"}.get(first["type"], f"is wrong: {first['msg']}")
-    return UserError(f"'{path}' {said}.", param=path, code=code)
+def _unknown_judge(model: str, path: str) -> str:
+    entry = f'{{"{model}": {{"base_url": "https://.../v1", "key_variable": "NAME_OF_A_VARIABLE"}}}}'
+    return (
+        f"'{path}.model': there is no judge '{model}' here. Name a model of this platform, or have the operator set "
+        f"AGENTRFT_JUDGES='{entry}', or AGENTRFT_OPENAI_API_KEY for OpenAI's own models (docs/graders.md)."
+    )
 
 
-def _find_problems(spec: GraderSpec) -> list[tuple[str, str]]:
-    checks: list[tuple[str, Callable[[], str | None]]]
+def _find_problems(spec: Grader) -> Iterator[Problem]:
     match spec:
-        case StringCheckSpec():
-            checks = [
-                ("input", lambda: _find_template_problem(spec.input)),
-                ("reference", lambda: _find_template_problem(spec.reference)),
-            ]
-        case PythonSpec():
-            checks = [("source", lambda: find_source_problem(spec.source))]
-        case EndpointSpec():
-            checks = [
-                ("url", lambda: find_url_problem(spec.url)),
-                ("headers", lambda: find_header_problem(spec.headers)),
-            ]
-    return [(key, problem) for key, check in checks if (problem := check()) is not None]
+        case StringCheckGrader():
+            yield from _template_problems({"input": spec.input, "reference": spec.reference})
+        case TextSimilarityGrader():
+            yield from _template_problems({"input": spec.input, "reference": spec.reference})
+            yield from _problem("evaluation_metric", find_metric_problem(spec.evaluation_metric))
+        case PythonGrader():
+            yield from _problem("source", find_source_problem(spec.source))
+        case EndpointGrader():
+            yield from _problem("url", find_url_problem(spec.url))
+            yield from _problem("headers", find_header_problem(spec.headers or {}))
+        case ScoreModelGrader() | LabelModelGrader():
+            yield from _template_problems({f"input{at}": text for at, text in templates_of(spec.input)})
+        case MultiGrader():
+            for key, part in spec.graders.items():
+                yield from ((f"graders.{key}.{path}", problem) for path, problem in _find_problems(part))
+            yield from _problem("calculate_output", _find_formula_problem(spec))
 
 
-def _find_template_problem(text: str) -> str | None:
+def _problem(path: str, problem: str | None) -> Iterator[Problem]:
+    if problem is not None:
+        yield path, problem
+
+
+def _template_problems(texts: Mapping[str, str]) -> Iterator[Problem]:
+    for path, text in texts.items():
+        try:
+            parse_template(text)
+        except TemplateSyntaxError as error:
+            yield path, f"is no valid template: {error}"
+
+
+def _find_formula_problem(spec: MultiGrader) -> str | None:
     try:
-        parse_template(text)
-    except TemplateSyntaxError as error:
-        return f"is no valid template: {error}"
-    return None
+        problem = parse_formula(spec.calculate_output).find_unknown(spec.graders)
+    except FormulaError as error:
+        problem = str(error)
+    return f"is no valid formula: {problem}" if problem else None

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from agentrft.grading.scoring import Flag, Score, Subject
-from agentrft.grading.specs import StringCheckSpec
 from agentrft.grading.templates import MissingVariableError, parse_template
+from agentrft.wire.graders import StringCheckGrader
 
 _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "eq": lambda text, reference: text == reference,
@@ -17,7 +17,7 @@ _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
 class StringCheckScorer:
     """1.0 when the comparison holds, else 0.0."""
 
-    def __init__(self, spec: StringCheckSpec) -> None:
+    def __init__(self, spec: StringCheckGrader) -> None:
         self._input = parse_template(spec.input)
         self._reference = parse_template(spec.reference)
         self._holds = _OPERATIONS[spec.operation]
@@ -29,9 +29,8 @@ class StringCheckScorer:
         """Nothing to close."""
 
     async def score(self, subject: Subject) -> Score:
-        values = {"item": subject.item, "sample": subject.sample}
         try:
-            text, reference = self._input.render(values), self._reference.render(values)
+            text, reference = self._input.render(subject.values), self._reference.render(subject.values)
         except MissingVariableError as error:
             return Score(reward=0.0, errors={Flag.INVALID_VARIABLE: str(error)})
         return Score(reward=float(self._holds(text, reference)))

@@ -43,6 +43,8 @@ def create_app(settings: Settings, *, show_key: Callable[[str], None] = print_ke
         async with open_store(settings) as store, _client(timeout) as client:
             preset = settings.api_key.get_secret_value() if settings.api_key else None
             first_key = await store.keys.bootstrap(preset)
+            await store.keys.accept(store.judges.own_key)
+            await asyncio.to_thread(store.judges.announce, settings.host, settings.port)
             await asyncio.to_thread(store.files.sweep)
             await store.jobs.enqueue_left_over()
             app.state.services = Services(settings=settings, store=store, client=client)

@@ -1,13 +1,15 @@
-"""Everything about a job that can be known before compute is spent: model, files, rows, tools, grader."""
+"""Everything about a job that can be known before compute is spent: model, files, rows, tools, grader, judges."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agentrft.chat import supported_family
 from agentrft.datasets import check_tools, load_demonstrations, load_items
 from agentrft.domain.errors import UserError
-from agentrft.domain.job import Method
-from agentrft.grading import validate_grader
+from agentrft.domain.job import JudgeEndpoint, Method
+from agentrft.grading import find_judges, validate_grader
 from agentrft.store import Settings, Store
 from agentrft.store.rows import ModelRow
 from agentrft.wire.job_request import JobSpec
@@ -28,10 +30,37 @@ async def check_job(store: Store, project_id: str, spec: JobSpec) -> ModelRow:
     validation = None
     if spec.validation_file is not None:
         validation = await _find_file(store, project_id, spec.validation_file, param="validation_file")
-    if spec.grader is not None:
-        await asyncio.to_thread(validate_grader, spec.grader)
     await asyncio.to_thread(_check_rows, store.settings, spec, training, validation)
     return model
+
+
+async def check_grader(store: Store, project_id: str, spec: JobSpec) -> JobSpec:
+    """The job with its grader in normal form.
+
+    Raises:
+        UserError: with the dotted path of what is to be mended.
+    """
+    if spec.grader is None:
+        return spec
+    at = f"method.{spec.method.value}"
+    grader = await asyncio.to_thread(validate_grader, spec.grader, param=f"{at}.grader")
+    await check_judges(store, project_id, grader, param=f"{at}.grader")
+    if grader["type"] == "ruler" and spec.settings[spec.method.value]["hyperparameters"]["eval_samples"] == 1:
+        param = f"{at}.hyperparameters.eval_samples"
+        message = f"'{param}' is 1, but a ruler compares attempts with each other: give at least 2, or \"auto\"."
+        raise UserError(message, param=param, code="invalid_value")
+    return spec.with_grader(grader)
+
+
+async def check_judges(
+    store: Store, project_id: str, grader: Mapping[str, Any], *, param: str
+) -> Mapping[str, JudgeEndpoint]:
+    """The judges that a grader asks. Raises UserError for those that this installation does not know."""
+
+    async def find(name: str) -> JudgeEndpoint | None:
+        return await store.judges.find(project_id, name)
+
+    return await find_judges(grader, find, param=param)
 
 
 async def find_model(store: Store, project_id: str, name: str) -> ModelRow:

@@ -46,6 +46,12 @@ class Keys:
             await self._accept(connection, key)
             return key
 
+    async def accept(self, key: str) -> None:
+        """Let `key` in from now on, as a key of the first project."""
+        async with self._database.write() as connection:
+            await self._ensure_project(connection)
+            await self._accept(connection, key)
+
     async def find(self, key: str) -> Caller | None:
         """Whose key this is; None for a key that is unknown or was revoked."""
         query = sa.select(api_keys.c.id, api_keys.c.project_id).where(

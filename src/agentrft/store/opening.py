@@ -11,6 +11,7 @@ from agentrft.store.catalogue import Models
 from agentrft.store.database import Database
 from agentrft.store.files import Files
 from agentrft.store.jobs import Jobs
+from agentrft.store.judges import Judges
 from agentrft.store.keys import Keys
 from agentrft.store.queue import Queue
 from agentrft.store.settings import Settings
@@ -30,6 +31,7 @@ class Store:
     queue: Queue
     models: Models
     workers: Workers
+    judges: Judges
 
     @property
     def runs_dir(self) -> Path:
@@ -67,6 +69,7 @@ def _assemble(settings: Settings, vault: Vault, database: Database) -> Store:
         queue=queue,
         models=models,
         workers=workers,
+        judges=Judges(settings, models, vault),
     )
 
 

@@ -3,11 +3,24 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_DATA_DIR = Path("~/.local/share/agentrft")
 BYTES_PER_MEGABYTE = 1_000_000
+
+
+class JudgeSettings(BaseModel):
+    """A judge model for graders, behind any server that speaks OpenAI's Chat Completions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(pattern=r"^https?://[^\s/]+\S*$")  # up to and with `/v1`
+    key_variable: str | None = Field(default=None, min_length=1)  # the environment variable that holds its key
+    model: str | None = Field(default=None, min_length=1)  # what that server calls it, where graders say otherwise
+    structured_output: bool = True  # whether it takes `response_format` with a JSON schema
+    max_concurrency: int = Field(default=16, ge=1)  # requests at once, of one job
+    timeout_s: float = Field(default=120.0, gt=0)  # for one request
 
 
 class Settings(BaseSettings):
@@ -22,6 +35,9 @@ class Settings(BaseSettings):
     models_dir: Path | None = None  # each sub-folder with a config.json is a base model
     aliases: dict[str, str] = Field(default_factory=dict)  # name that clients use -> name of a model of ours
     api_key: SecretStr | None = None  # a key to accept besides those made here
+    judges: dict[str, JudgeSettings] = Field(default_factory=dict)  # name that graders use -> where it answers
+    openai_api_key: SecretStr | None = None  # OpenAI's own, for judges there; clients may hold a key of ours in theirs
+    server_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+\S*$")  # where workers reach the server
     organization: str = Field(default="local", pattern=r"^[A-Za-z0-9_.-]{1,64}$")  # its part of `ft:` names
     max_file_bytes: int = Field(default=512 * BYTES_PER_MEGABYTE, gt=0)
     min_rows: int = Field(default=1, ge=1)  # of a training or validation file

@@ -1,5 +1,7 @@
 """Secrets at rest: what a request carries in headers is useless to whoever copies the database alone."""
 
+import hashlib
+import hmac
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ class Vault:
     """Seals text with the key of one data directory."""
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._fernet = Fernet(key)
 
     @classmethod
@@ -21,6 +24,10 @@ class Vault:
         if not path.exists():
             _write_new_key(path)
         return cls(path.read_bytes())
+
+    def derive(self, purpose: str) -> str:
+        """A secret of 64 hexadecimal characters that only holders of the key can make; another for each purpose."""
+        return hmac.new(self._key, purpose.encode(), hashlib.sha256).hexdigest()
 
     def seal(self, text: str) -> bytes:
         return self._fernet.encrypt(text.encode())

@@ -134,6 +134,7 @@ class ReinforcementSettings(Weights):
     signing_secret: Annotated[SigningSecret | None, Field(repr=False)] = None  # signs what is sent to tools and graders
     max_episode_s: Annotated[float, Field(gt=0, le=86400)] | None = None  # wall clock, and of a grading too
     faults: FaultSettings | None = None
+    grader_sees_trace: bool | None = None  # whether graders get the whole way to the answer, under `sample.agentrft`
 
 
 class SupervisedSettings(Weights):
@@ -145,7 +146,7 @@ def _absent_means_default(value: object) -> object:
 
 
 class Reinforcement(Strict):
-    grader: dict[str, Any] = Field(repr=False)  # read by wire.graders
+    grader: dict[str, Any] = Field(repr=False)  # read by agentrft.grading
     tools: Tools | None = None
     max_episode_steps: Count | None = None
     response_format: ResponseFormat | None = None

@@ -1,20 +1,19 @@
 """From the body of a job request to its settled shape: every part read, names of defaults filled in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentrft.domain.errors import UserError
 from agentrft.domain.job import Method
 from agentrft.wire.fine_tuning import JobRequest, MethodSettings, Reinforcement, Supervised
-from agentrft.wire.graders import parse_grader
 from agentrft.wire.masking import mask
 from agentrft.wire.strict import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """A well-formed request. Whether its files, model and grader exist is not known yet."""
+    """A well-formed request. Whether its files and model exist, and what its grader is worth, is not known yet."""
 
     method: Method
     model: str
@@ -24,8 +23,17 @@ class JobSpec:
     seed: int | None
     metadata: Mapping[str, str] | None
     tools: tuple[str, ...]  # names of the tools that the job serves
-    grader: Mapping[str, Any] | None = field(repr=False)
     settings: Mapping[str, Any] = field(repr=False)  # `{"type": ..., <type>: {...}}` with defaults, secrets in clear
+
+    @property
+    def grader(self) -> Mapping[str, Any] | None:
+        grader: Mapping[str, Any] | None = self.settings[self.method.value].get("grader")
+        return grader
+
+    def with_grader(self, grader: Mapping[str, Any]) -> "JobSpec":
+        """The same job with this grader, in normal form, in place of what was sent."""
+        inner = {**self.settings[self.method.value], "grader": grader}
+        return replace(self, settings={**self.settings, self.method.value: inner})
 
     @property
     def masked_settings(self) -> Mapping[str, Any]:
@@ -54,7 +62,6 @@ def read_job_request(body: object) -> JobSpec:
         seed=request.seed,
         metadata=request.metadata,
         tools=tuple(tool["name"] for tool in inner.get("tools") or ()),
-        grader=inner.get("grader"),
         settings=settings,
     )
 
@@ -87,7 +94,6 @@ def _read_reinforcement(given: object, at: str, old_hyperparameters: object) -> 
         raise UserError(message, param="hyperparameters", code="invalid_value")
     read = parse(Reinforcement, given, at=at)
     settings = read.model_dump(exclude_none=True, by_alias=True, mode="json")
-    settings["grader"] = parse_grader(read.grader, at=f"{at}.grader")
     return {"response_format": None, "tools": [], **settings}
 
 

@@ -16,6 +16,8 @@ def _mask_value(key: str, value: Any) -> Any:
         return dict.fromkeys(value, MASK)
     if key == "signing_secret" and value is not None:
         return MASK
+    if key == "graders" and isinstance(value, Mapping):  # the keys below it are names that a user chose
+        return {name: mask(grader) if isinstance(grader, Mapping) else grader for name, grader in value.items()}
     if key in ("response_format", "source"):  # may hold a property called "headers", and no secret
         return value
     if isinstance(value, Mapping):

@@ -85,7 +85,7 @@ def _explain(errors: Sequence[ErrorDetails], body: object, at: str) -> UserError
     if kind == "missing":
         return UserError(f"Missing required parameter: '{path}'.", param=path, code="missing_required_parameter")
     if kind in _EXPECTED:
-        got = _name_type(first["input"])
+        got = name_type(first["input"])
         message = f"Invalid type for '{path}': expected {_EXPECTED[kind]}, but got {got} instead."
         return UserError(message, param=path or None, code="invalid_type")
     message = f"Invalid '{path}': {_reason(first)}" if path else _reason(first)
@@ -105,7 +105,8 @@ def _dotted(location: Sequence[str | int], body: object, at: str) -> str:
     return path
 
 
-def _name_type(value: object) -> str:
+def name_type(value: object) -> str:
+    """What JSON calls it, with an article."""
     return "null" if value is None else _JSON_NAMES.get(type(value), "something else")
 
 

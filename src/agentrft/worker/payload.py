@@ -6,6 +6,7 @@ is no reward. The share of what was left out is in `rollouts`.
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +27,13 @@ CSV_COLUMNS = {
 
 _SPLITS = ("train", "valid")
 _LATENCIES = ("mean", "p50", "p95", "p99")  # OpenAI has the mean alone
+_JUDGE_TOKENS = re.compile(r"(?P<split>train|valid)_judge_(?P<kind>prompt|completion|cached)_tokens_(?P<model>.+)")
 _ERROR_FLAGS = ("sample_parse_error", "invalid_variable_error", "other_error")
+_JUDGE_FLAGS = ("model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error")
 _ERROR_FLAGS_OF = {
+    "score_model": _JUDGE_FLAGS,
+    "label_model": _JUDGE_FLAGS,
+    "multi": ("formula_parse_error",),
     "python": ("python_grader_server_error", "python_grader_runtime_error"),
     "endpoint": (
         "endpoint_grader_internal_error",
@@ -47,7 +53,7 @@ def reinforcement_data(
         "total_steps": total_steps,
         "usage": {"graders": [], "samples": _samples(metrics)},
         "errors": {"graders": [_grader_errors(metrics, grader)]},
-        "scores": {"graders": [_grader_scores(metrics, grader)], **_reward_means(metrics)},
+        "scores": {"graders": _grader_scores(metrics, grader), **_reward_means(metrics)},
         "timing": {
             "step": {
                 "eval": get("eval_s", 0.0),
@@ -73,7 +79,7 @@ def reinforcement_data(
             "train_discarded": get("train_rollouts_discarded", 0.0),
         },
         "faults": [_faults(metrics, split) for split in _SPLITS if f"{split}_rollouts_total" in metrics],
-        "model_graders_token_usage": {},
+        "model_graders_token_usage": _judge_tokens(metrics),
         "agentrft": dict(metrics),
     }
     for name in tools:
@@ -118,8 +124,25 @@ def _samples(metrics: Metrics) -> dict[str, float]:
     return samples
 
 
-def _grader_scores(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": grader.get("name"), "type": grader.get("type"), **_reward_means(metrics)}
+def _grader_scores(metrics: Metrics, grader: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The grader's means, and those of its parts where it has some, by variable."""
+    scores = [{"name": grader.get("name"), "type": grader.get("type"), **_reward_means(metrics)}]
+    for key, part in (grader.get("graders") or {}).items():
+        means = {f"{split}_reward_mean": metrics.get(f"{split}_grader_mean_{key}") for split in _SPLITS}
+        found = {name: mean for name, mean in means.items() if mean is not None}
+        scores.append({"name": key, "type": part.get("type"), **found})
+    return scores
+
+
+def _judge_tokens(metrics: Metrics) -> dict[str, dict[str, int]]:
+    """By judge model; OpenAI calls the validation split `eval` here."""
+    usage: dict[str, dict[str, int]] = {}
+    for name, count in metrics.items():
+        match = _JUDGE_TOKENS.fullmatch(name)
+        if match:
+            split = "eval" if match["split"] == "valid" else "train"
+            usage.setdefault(match["model"], {})[f"{split}_{match['kind']}_tokens"] = round(count)
+    return usage
 
 
 def _reward_means(metrics: Metrics) -> dict[str, float]:

@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 
 from agentrft.datasets import ItemOrder, check_tools, load_demonstrations, load_items
 from agentrft.domain.errors import JobFailed, UserError
-from agentrft.domain.job import Job, Method
+from agentrft.domain.job import Job, JudgeEndpoint, Method, Reinforcement
 from agentrft.domain.training import Checkpoint
 from agentrft.engine.loop import World, reinforce
 from agentrft.engine.supervised import supervise
-from agentrft.grading import make_grader
+from agentrft.grading import Ranker, SpecGrader, find_judges, make_grader, make_ranker
 from agentrft.outbound.signature import Signer
 from agentrft.store import Store
 from agentrft.store.queue import Claim
@@ -88,7 +88,7 @@ async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
     journal = StoreJournal(store, job)
     async with open_engine(job, loaded, loader, store.settings.data_dir / "models" / job.id) as engine:
         point = await _take_over(engine, journal) if claim.resumed else None
-        work = _Work(claim=claim, job=job, loaded=loaded, engine=engine, journal=journal, point=point)
+        work = _Work(store=store, claim=claim, job=job, loaded=loaded, engine=engine, journal=journal, point=point)
         last = await (_reinforce(work) if job.method is Method.REINFORCEMENT else _supervise(work))
     await journal.add_result_file()
     await store.queue.finish(job.id, path=Path(last.path))
@@ -113,6 +113,7 @@ async def _take_over(engine: Engine, journal: StoreJournal) -> ResumePoint | Non
 class _Work:
     """A claimed job and what it is done with."""
 
+    store: Store
     claim: Claim
     job: Job
     loaded: LoadedModel
@@ -144,7 +145,7 @@ async def _reinforce(work: _Work) -> Checkpoint:
 
     async with (
         HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings), signer=signer) as tools,
-        make_grader(rules.grader, response_format=rules.response_format, signer=signer) as grader,
+        await _grader(rules, work, signer) as grader,
         watched as lifecycle,
         work.engine.sampler as sampler,
     ):
@@ -161,6 +162,24 @@ async def _reinforce(work: _Work) -> Checkpoint:
             return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=work.resume)
         finally:
             await asyncio.gather(*warnings)
+
+
+async def _grader(rules: Reinforcement, work: _Work, signer: Signer | None) -> SpecGrader | Ranker:
+    """Raises UserError where a judge that was there when the job was created is gone."""
+
+    async def find(name: str) -> JudgeEndpoint | None:
+        return await work.store.judges.find(work.claim.job.project_id, name)
+
+    judges = await find_judges(rules.grader, find)
+    if rules.grader["type"] == "ruler":
+        return make_ranker(rules.grader, judges=judges)
+    return make_grader(
+        rules.grader,
+        judges=judges,
+        response_format=rules.response_format,
+        sees_trace=rules.grader_sees_trace,
+        signer=signer,
+    )
 
 
 async def _supervise(work: _Work) -> Checkpoint:

@@ -114,6 +114,8 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
     total_steps = min(epochs * steps_per_epoch, ours.max_steps or epochs * steps_per_epoch)
     samples = min(MAX_EVAL_SAMPLES, ceil(EVAL_EPISODES / max(1, facts.validation_rows)))
     group_size = ours.group_size or max(2, round(GROUP_SIZE * _or(hyper.compute_multiplier, 1.0)))
+    if asked.grader.get("type") == "ruler":
+        samples = max(2, samples)  # a single attempt has nothing to be compared with
     return Reinforcement(
         tools=tuple(_endpoint(tool) for tool in asked.tools or ()),
         grader=asked.grader,
@@ -133,6 +135,7 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         signing_secret=ours.signing_secret,
         min_group=min(group_size, max(MIN_GROUP, ceil(group_size / 2))),
         faults=_fault_limits(ours.faults),
+        grader_sees_trace=ours.grader_sees_trace is not False,
     )
 
 

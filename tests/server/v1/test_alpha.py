@@ -7,10 +7,16 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from agentrft.store import Store
 from tests.server.conftest import API_KEY, GRADER
 
 PYTHON = {"type": "python", "name": "half", "source": "def grade(sample, item):\n    return item['worth'] / 2\n"}
 ENDPOINT = {"type": "endpoint", "name": "mine", "url": "http://127.0.0.1:9/grade", "headers": {"X-Key": "hush-hush"}}
+JUDGED = {
+    "type": "score_model", "name": "judged", "model": "gpt-5",
+    "input": [{"role": "user", "content": "How good is {{sample.output_text}}?"}],
+}  # fmt: skip
+LABELLED = {**JUDGED, "type": "label_model", "labels": ["good", "bad"], "passing_labels": ["good"]}
 
 
 @pytest.fixture
@@ -50,6 +56,9 @@ async def test_secrets_do_not_come_back(raw: httpx2.AsyncClient) -> None:
         ("/graders/run", {"grader": GRADER, "model_sample": "x", "trace_id": 3}, "trace_id"),
         ("/graders/validate", {"grader": {**PYTHON, "source": "def ("}}, "grader.source"),
         ("/graders/validate", {"grader": []}, "grader"),
+        ("/graders/validate", {"grader": JUDGED | {"model": "gpt-9"}}, "grader.model"),
+        ("/graders/run", {"grader": JUDGED | {"model": "gpt-9"}, "model_sample": "x"}, "grader.model"),
+        ("/graders/run", {"grader": {"type": "ruler", "model": "tiny"}, "model_sample": "x"}, "grader.type"),
         ("/graders/validate", [], None),
         ("/graders/run", {"grader": GRADER, "model_sample": "x", "items": {}}, "items"),
         ("/graders/validate", {"grader": {**GRADER, "input": "\ud83d"}}, None),
@@ -83,6 +92,36 @@ async def test_a_tool_is_called_for_the_client(raw: httpx2.AsyncClient, run_app:
     assert failed.status_code == 502
     assert failed.json()["error"]["type"] == "server_error"
     assert failed.headers["x-should-retry"] == "false"
+
+
+async def test_a_model_of_this_platform_is_a_judge_without_any_configuration(
+    raw: httpx2.AsyncClient, run_app: Any, store: Store, base_url: str
+) -> None:
+    """Over our own /v1, with the key that server and worker share; the worker behind it is played by the test."""
+    address = httpx2.URL(base_url)
+    store.judges.announce(address.host, address.port or 0)
+    worker, asked = FastAPI(), []
+
+    @worker.post("/generate")
+    async def generate(request: Request) -> JSONResponse:
+        asked.append(await request.json())
+        text = 'It is fine: {"steps": [], "result": 0.75}'
+        return JSONResponse({"text": text, "finish_reason": "stop", "prompt_tokens": 50, "output_tokens": 12})
+
+    async with run_app(worker) as url:
+        await store.workers.register(device="cpu", url=url, token="tok-1")
+        reply = await raw.post("/graders/run", json={"grader": JUDGED, "model_sample": "94"})
+    found = reply.json()
+    assert (reply.status_code, found["reward"]) == (200, 0.75)
+    assert found["model_grader_token_usage_per_model"]["gpt-5"]["total_tokens"] == 62
+    assert asked[0]["model"] == "tiny"
+    assert asked[0]["messages"][0]["content"].startswith("How good is 94?\n\nAnswer with one JSON object")
+
+
+async def test_a_label_model_and_a_ruler_can_be_validated(raw: httpx2.AsyncClient) -> None:
+    for grader in (LABELLED, {"type": "ruler", "name": "r", "model": "tiny"}):
+        reply = await raw.post("/graders/validate", json={"grader": grader})
+        assert reply.json() == {"grader": grader}
 
 
 async def test_strangers_may_not(raw: httpx2.AsyncClient) -> None:

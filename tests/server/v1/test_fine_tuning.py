@@ -13,6 +13,11 @@ from agentrft.store.events import step_message
 
 ROW = {"messages": [{"role": "user", "content": "How much?"}], "reference_answer": "42"}
 Put = Callable[..., Awaitable[str]]
+JUDGED = {
+    "type": "score_model", "name": "judged", "model": "tiny",
+    "input": [{"role": "user", "content": "How good is {{sample.output_text}}?"}],
+}  # fmt: skip
+LABELLED = {**JUDGED, "name": "label", "type": "label_model", "labels": ["good", "bad"], "passing_labels": ["good"]}
 
 
 def changed(body: dict[str, Any], **reinforcement: Any) -> dict[str, Any]:
@@ -167,7 +172,14 @@ async def test_a_file_for_another_purpose_is_refused(
     ("grader", "param"),
     [
         ({"type": "python", "source": "def grade(sample): return 1"}, "method.reinforcement.grader.source"),
-        ({"type": "score_model", "model": "x", "input": []}, "method.reinforcement.grader.type"),
+        ({"type": "magic"}, "method.reinforcement.grader.type"),
+        ({"type": "score_model", "model": "x", "input": []}, "method.reinforcement.grader.input"),
+        (JUDGED | {"model": "gpt-9"}, "method.reinforcement.grader.model"),
+        (LABELLED, "method.reinforcement.grader.type"),
+        (
+            {"type": "multi", "graders": {"a": JUDGED | {"model": "gpt-9"}}, "calculate_output": "a"},
+            "method.reinforcement.grader.graders.a.model",
+        ),
         ({"type": "endpoint", "url": "nowhere"}, "method.reinforcement.grader.url"),
     ],
 )
@@ -175,6 +187,28 @@ async def test_a_grader_that_does_not_validate_is_refused(
     client: openai.AsyncOpenAI, job_body: dict[str, Any], grader: dict[str, Any], param: str
 ) -> None:
     assert (await refused(client, changed(job_body, grader=grader))).param == param
+
+
+async def test_a_grader_is_kept_in_its_normal_form(http: httpx2.AsyncClient, job_body: dict[str, Any]) -> None:
+    """Sent as it is: the SDK's own type knows no names of graders in a multi grader."""
+    multi = {"type": "multi", "graders": {"a": JUDGED, "b": LABELLED}, "calculate_output": "a * b"}
+    reply = await http.post("/v1/fine_tuning/jobs", json=changed(job_body, grader=multi))
+    shown = reply.json()["method"]["reinforcement"]["grader"]
+    assert shown.pop("name").startswith("grader-")
+    assert shown == multi
+
+
+@pytest.mark.parametrize(("samples", "accepted"), [(1, False), (2, True), ("auto", True)])
+async def test_a_ruler_needs_at_least_two_attempts_at_each_validation_item(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any], samples: Any, accepted: bool
+) -> None:
+    asked = changed(job_body, grader={"type": "ruler", "model": "tiny"}, hyperparameters={"eval_samples": samples})
+    if accepted:
+        await client.fine_tuning.jobs.create(**asked)
+    else:
+        error = await refused(client, asked)
+        assert error.param == "method.reinforcement.hyperparameters.eval_samples"
+        assert "at least 2" in error.message
 
 
 async def test_the_same_request_sent_twice_makes_one_job(http: httpx2.AsyncClient, job_body: dict[str, Any]) -> None:

@@ -17,25 +17,30 @@ from agentrft.server.auth import Authenticated
 from agentrft.server.body import read_json
 from agentrft.server.errors import UpstreamError
 from agentrft.server.services import Served
+from agentrft.server.validation import check_judges
 from agentrft.tools import run_tool
 from agentrft.wire.graders import GraderRun, GraderValidate
 from agentrft.wire.masking import mask
 from agentrft.wire.strict import parse
 
 router = APIRouter(prefix="/fine_tuning/alpha", tags=["fine-tuning"])
+_MAY_START_PROCESSES = ("python", "multi")
 
 
 @router.post("/graders/run")
 async def grade(request: Request, services: Served, caller: Authenticated) -> dict[str, Any]:
     asked = parse(GraderRun, await read_json(request))
-    async with services.sandboxes if asked.grader.get("type") == "python" else nullcontext():
-        return await run_grader(asked.grader, asked.item, asked.model_sample, asked.trace_id)
+    judges = await check_judges(services.store, caller.project_id, asked.grader, param="grader")
+    async with services.sandboxes if asked.grader.get("type") in _MAY_START_PROCESSES else nullcontext():
+        return await run_grader(asked.grader, asked.item, asked.model_sample, asked.trace_id, judges=judges)
 
 
 @router.post("/graders/validate")
-async def validate(request: Request, caller: Authenticated) -> dict[str, Any]:
+async def validate(request: Request, services: Served, caller: Authenticated) -> dict[str, Any]:
     asked = parse(GraderValidate, await read_json(request))
-    return {"grader": mask(await asyncio.to_thread(validate_grader, asked.grader, param="grader"))}
+    checked = await asyncio.to_thread(validate_grader, asked.grader, param="grader", trains=False)
+    await check_judges(services.store, caller.project_id, checked, param="grader")
+    return {"grader": mask(checked)}
 
 
 @router.post("/tool/run")
