@@ -16,6 +16,6 @@ def setup(request) -> SandboxSetup:
 @pytest.fixture
 def victim() -> Iterator[subprocess.Popen[bytes]]:
     """A process of the same user."""
-    with subprocess.Popen(["sleep", "300"]) as process:
+    with subprocess.Popen(["sleep", "300"], start_new_session=True) as process:
         yield process
         process.kill()

@@ -3,14 +3,14 @@
 import asyncio
 import os
 import socket
-import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import agentrft
-from agentrft.grading.sandbox import Guard, SandboxResult, SandboxSetup
+from agentrft.grading.sandbox import Guard, SandboxPool, SandboxResult, SandboxSetup
 from agentrft.grading.sandbox.process import SandboxLimits
 from agentrft.grading.sandbox.readable import find_readable
 from agentrft.grading.sandbox.statement import describe
@@ -19,15 +19,20 @@ from tests.grading.sandbox.opening import count_descendants, indent, list_comman
 SECRET = "sk-this-must-stay-here"
 
 
-async def attempt(source: str, *, guard: Guard, setup: SandboxSetup, item=None, **limits) -> SandboxResult:
-    """The result of one call, after which the same sandbox still serves another."""
-    async with opened(source, setup=setup, wall_s=limits.pop("wall_s", 20.0), **limits) as pool:
-        result = await pool.run({}, item or {"go": True})
-        statement = describe(pool.facts, SandboxLimits())
-        if lacking := [each.how for each in statement.missing if each.guard is guard]:
-            pytest.skip(lacking[0])
+async def attempt(source: str, *, guard: Guard, setup: SandboxSetup, **limits) -> SandboxResult:
+    """The result of one call, between two others that the same sandbox must serve."""
+    async with opened(source, setup=setup, wall_s=20.0, **limits) as pool:
+        assert (await pool.run({}, {})).reward == -1.0
+        skip_unless_held(pool, guard)  # before the attempt, which would do real harm
+        result = await pool.run({}, {"go": True})
         assert (await pool.run({}, {})).reward == -1.0
     return result
+
+
+def skip_unless_held(pool: SandboxPool, guard: Guard) -> None:
+    missing = describe(pool.facts, SandboxLimits()).missing
+    if lacking := [each.how for each in missing if each.guard is guard]:
+        pytest.skip(lacking[0])
 
 
 def on_request(body: str) -> str:
@@ -47,7 +52,9 @@ def secret(tmp_path) -> Path:
 
 
 async def test_a_fork_bomb_stays_small(setup) -> None:
-    body = "import os, time\nend = time.time() + 1\nwhile time.time() < end:\n    try: os.fork()\n    except OSError: pass"
+    body = (
+        "import os, time\nend = time.time() + 1\nwhile time.time() < end:\n    try: os.fork()\n    except OSError: pass"
+    )
     before, most = count_descendants(), 0
     task = asyncio.create_task(attempt(on_request(body), guard=Guard.PROCESSES, setup=setup, processes=20))
     while not task.done():
@@ -116,8 +123,7 @@ async def test_memory_that_no_process_owns_is_refused(setup) -> None:
 
 async def test_the_scratch_folder_is_bounded_as_a_whole(setup) -> None:
     body = (
-        "import time\nfor number in range(40): open(str(number), 'wb').write(bytes(1 << 20))\n"
-        "time.sleep(10)\nreturn 1"
+        "import time\nfor number in range(40): open(str(number), 'wb').write(bytes(1 << 20))\ntime.sleep(10)\nreturn 1"
     )
     result = await attempt(on_request(body), guard=Guard.DISK, setup=setup, scratch_bytes=8 << 20)
     assert result.reward is None
@@ -127,104 +133,126 @@ async def test_the_scratch_folder_is_bounded_as_a_whole(setup) -> None:
 # Files
 
 
-@pytest.mark.parametrize(
-    "read",
-    [
-        "open(PATH).read()",
-        "open('/proc/self/root' + PATH).read()",
-        "open('/proc/1/root' + PATH).read()",
-        "open('/proc/self/cwd/' + '../' * 30 + PATH[1:]).read()",
-        "(os.symlink(PATH, 'link'), open('link').read())",
-        "(os.link(PATH, 'hard'), open('hard').read())",
-        "(os.rename(PATH, 'moved'), open('moved').read())",
-        "os.read(os.open(os.path.basename(PATH), 0, dir_fd=os.open(os.path.dirname(PATH), os.O_PATH)), 99)",
-        "subprocess.run([sys.executable, '-c', f'print(open({PATH!r}).read())'], capture_output=True).stdout",
-        "subprocess.run(['/bin/cat', PATH], capture_output=True).stdout",
-    ],
+READS = (
+    "open(PATH).read()",
+    "open('/proc/self/root' + PATH).read()",
+    "open('/proc/1/root' + PATH).read()",
+    "open('/proc/self/cwd/' + '../' * 30 + PATH[1:]).read()",
+    "(os.symlink(PATH, 'link'), open('link').read())",
+    "(os.link(PATH, 'hard'), open('hard').read())",
+    "(os.rename(PATH, 'moved'), open('moved').read())",
+    "os.read(os.open(os.path.basename(PATH), 0, dir_fd=os.open(os.path.dirname(PATH), os.O_PATH)), 99)",
+    "subprocess.run([sys.executable, '-c', f'print(open({PATH!r}).read())'], capture_output=True).stdout",
+    "subprocess.run(['/bin/cat', PATH], capture_output=True).stdout",
 )
-async def test_the_key_file_cannot_be_read(secret, setup, read) -> None:
-    source = f"import os, subprocess, sys\nPATH = {str(secret)!r}\n" + on_request(f"raise ValueError({read})")
-    result = await attempt(source, guard=Guard.FILES, setup=setup)
-    assert result.error is not None
-    assert SECRET not in result.error
+
+
+async def test_the_key_file_cannot_be_read(secret, setup) -> None:
+    source = f"import os, subprocess, sys\nPATH = {str(secret)!r}\n" + on_request(
+        "raise ValueError(eval(item['read']))"
+    )
+    async with opened(source, setup=setup) as pool:
+        await pool.run({}, {})
+        skip_unless_held(pool, Guard.FILES)
+        errors = [(await pool.run({}, {"read": read})).error or "" for read in READS]
+    assert all("Error" in error for error in errors)
+    assert SECRET not in "".join(errors)
     assert secret.read_text() == SECRET
 
 
-async def test_the_environment_and_memory_of_the_worker_cannot_be_read(setup, monkeypatch) -> None:
-    monkeypatch.setenv("AGENTRFT_TEST_KEY", SECRET)
+async def test_the_environment_and_memory_of_the_worker_cannot_be_read(setup) -> None:
     body = (
-        f"import os\nfound = str(dict(os.environ))\nfor pid in ({os.getpid()}, os.getppid(), 1, 'self'):\n"
-        "    for name in ('environ', 'maps', 'cmdline', 'mem'):\n"
-        "        try: found += open(f'/proc/{pid}/{name}', errors='replace').read(4096)\n"
-        "        except OSError: pass\n"
-        "raise ValueError(found)"
+        f"import os\nread = 0\nfor pid in ({os.getpid()}, {os.getppid()}, os.getppid()):\n"
+        "    for name in ('environ', 'maps', 'cmdline', 'status', 'fd/1', 'root/etc/passwd'):\n"
+        "        try: open(f'/proc/{pid}/{name}').read(1)\n"
+        "        except OSError: continue\n"
+        "        read += 1\n"
+        "return read"
     )
-    error = (await attempt(on_request(body), guard=Guard.FILES, setup=setup)).error or ""
-    assert SECRET not in error
-    assert "libpython" not in error
-    assert "pytest" not in error.replace("pytest-of", "")
+    assert (await attempt(on_request(body), guard=Guard.FILES, setup=setup)).reward == 0.0
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        "open(PATH, 'w').write('mine')",
-        "open(PATH, 'r+').truncate(0)",
-        "os.truncate(PATH, 0)",
-        "os.open(PATH, os.O_RDONLY | os.O_TRUNC)",
-        "os.unlink(PATH)",
-        "os.chmod(PATH, 0o777)",
-        "os.utime(PATH, (0, 0))",
-        "os.setxattr(PATH, 'user.mine', b'1')",
-        "os.rename(PATH, PATH + '.old')",
-        "open(os.path.dirname(PATH) + '/planted', 'w').write('mine')",
-        "os.mkdir(os.path.dirname(PATH) + '/planted')",
-        "os.symlink('/', os.path.dirname(PATH) + '/planted')",
-        "os.rmdir(os.path.dirname(PATH))",
-    ],
+WRITES = (
+    "open(PATH, 'w').write('mine')",
+    "open(PATH, 'r+').truncate(0)",
+    "os.truncate(PATH, 0)",
+    "os.open(PATH, os.O_RDONLY | os.O_TRUNC)",
+    "os.unlink(PATH)",
+    "os.chmod(PATH, 0o777)",
+    "os.utime(PATH, (0, 0))",
+    "os.setxattr(PATH, 'user.mine', b'1')",
+    "os.rename(PATH, PATH + '.old')",
+    "open(os.path.dirname(PATH) + '/planted', 'w').write('mine')",
+    "os.mkdir(os.path.dirname(PATH) + '/planted')",
+    "os.symlink('/', os.path.dirname(PATH) + '/planted')",
+    "os.rmdir(os.path.dirname(PATH))",
 )
-async def test_nothing_outside_can_be_changed(secret, setup, write) -> None:
+
+
+async def test_nothing_outside_can_be_changed(secret, setup) -> None:
     before = secret.stat()
-    source = f"import os\nPATH = {str(secret)!r}\n" + on_request(f"{write}\nreturn 1")
-    result = await attempt(source, guard=Guard.FILES, setup=setup)
-    assert result.reward is None
+    source = f"import os\nPATH = {str(secret)!r}\n" + on_request("eval(item['write'])\nreturn 1")
+    async with opened(source, setup=setup) as pool:
+        await pool.run({}, {})
+        skip_unless_held(pool, Guard.FILES)
+        assert [(await pool.run({}, {"write": write})).reward for write in WRITES] == [None] * len(WRITES)
     assert os.listdir(secret.parent) == [secret.name]
     assert secret.read_text() == SECRET
-    assert secret.stat().st_mode == before.st_mode
-    assert secret.stat().st_mtime == before.st_mtime
+    assert (secret.stat().st_mode, secret.stat().st_mtime) == (before.st_mode, before.st_mtime)
     assert os.listxattr(secret) == []
 
 
-async def test_the_packages_can_be_read_but_not_changed(setup) -> None:
-    target = Path(pytest.__file__)
+@pytest.fixture
+def packages(tmp_path, monkeypatch) -> Path:
+    """A folder that graders import from, with two packages."""
+    folder = tmp_path / "site-packages"
+    for name in ("platform_itself", "another"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"NAME = {name!r}\n")
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+async def test_the_packages_can_be_read_but_not_changed(packages, setup) -> None:
+    target = packages / "another" / "__init__.py"
     before = target.stat()
     body = (
-        f"import os\npath = {str(target)!r}\nopen(path).read()\ndone = 0\n"
+        "import another, os\npath = another.__file__\nopen(path).read()\ndone = 0\n"
         "for act in (lambda: open(path, 'a'), lambda: os.chmod(path, 0o777), lambda: os.unlink(path),\n"
         "            lambda: os.fchmod(os.open(path, 0), 0o777), lambda: os.utime(os.open(path, 0), (0, 0)),\n"
-        "            lambda: open(os.path.dirname(path) + '/planted', 'w'), lambda: os.mount):\n"
+        "            lambda: open(os.path.dirname(path) + '/planted', 'w')):\n"
         "    try: act()\n"
-        "    except (OSError, AttributeError): continue\n"
+        "    except OSError: continue\n"
         "    done += 1\n"
         "return done"
     )
     assert (await attempt(on_request(body), guard=Guard.FILES, setup=setup)).reward == 0.0
-    assert target.stat() == before or target.stat().st_mtime == before.st_mtime
-    assert not (target.parent / "planted").exists()
+    assert (target.stat().st_mode, target.stat().st_mtime) == (before.st_mode, before.st_mtime)
+    assert os.listdir(target.parent) == ["__init__.py"]
+
+
+def remove(name: str, folders: Sequence[str]) -> list[str]:
+    """The folders in which there was a file of that name."""
+    found = [folder for folder in folders if Path(folder, name).exists()]
+    for folder in found:
+        Path(folder, name).unlink()
+    return found
 
 
 async def test_the_scratch_folder_is_the_only_place_to_write(setup) -> None:
+    name, folders = f"agentrft-planted-{os.getpid()}", ("/", "/tmp", "/var/tmp", "/dev", "/dev/shm", "/etc", "/root")
     body = (
-        "import os\nwritable = []\nfor folder in ('/', '/tmp', '/var/tmp', '/dev', '/dev/shm', '/etc', '/home', '/root', '/run'):\n"
-        "    try: open(folder + '/agentrft-planted', 'w').close()\n"
+        f"import os\nfor folder in {folders}:\n"
+        f"    try: open(folder + '/{name}', 'w').close()\n"
         "    except OSError: continue\n"
-        "    writable.append(folder)\n"
         "open('note', 'w').close()\n"
-        "raise ValueError(writable, os.listdir())"
+        "return len(os.listdir())"
     )
-    await attempt(on_request(body), guard=Guard.FILES, setup=setup)
-    for folder in ("/", "/tmp", "/var/tmp", "/dev", "/dev/shm", "/etc", "/home", "/root", "/run"):
-        assert not Path(folder, "agentrft-planted").exists()
+    try:
+        assert (await attempt(on_request(body), guard=Guard.FILES, setup=setup)).reward in (1.0, 2.0)
+        assert remove(name, folders) == []
+    finally:
+        remove(name, folders)
 
 
 # Network
@@ -267,7 +295,7 @@ async def test_nobody_can_be_reached(setup, tmp_path) -> None:
 async def test_no_signal_gets_out(setup, victim) -> None:
     body = (
         "import ctypes, fcntl, os, resource, signal\n"
-        f"targets = [{victim.pid}, {os.getpid()}, -{os.getpgid(victim.pid)}, os.getppid(), -1, 0]\n"
+        f"targets = [{victim.pid}, -{victim.pid}]\n"
         "def by_pipe(pid):\n"
         "    ends = os.pipe()\n"
         "    fcntl.fcntl(ends[0], fcntl.F_SETOWN, pid)\n"
@@ -277,7 +305,6 @@ async def test_no_signal_gets_out(setup, victim) -> None:
         "def by_descriptor(pid): signal.pidfd_send_signal(os.pidfd_open(pid), signal.SIGKILL)\n"
         "def by_limit(pid): resource.prlimit(pid, resource.RLIMIT_CPU, (0, 0))\n"
         "def by_thread(pid): ctypes.CDLL(None).syscall(200, pid, 9)\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "for act in (by_pipe, by_descriptor, by_limit, by_thread, lambda pid: os.kill(pid, signal.SIGTERM)):\n"
         "    for pid in targets:\n"
         "        try: act(pid)\n"
@@ -293,17 +320,22 @@ async def test_a_call_cannot_end_the_process_that_serves_it(setup) -> None:
     assert (await attempt(on_request(body), guard=Guard.SIGNALS, setup=setup)).reward == 1.0
 
 
+def is_traced(pid: int) -> bool:
+    return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
+
+
 async def test_no_process_outside_can_be_traced_or_read(setup, victim) -> None:
     body = (
         "import ctypes, os\nlibc = ctypes.CDLL(None)\n"
-        f"done = sum(libc.ptrace(kind, pid, 0, 0) == 0 for kind in (16, 0x4206) for pid in ({victim.pid}, os.getppid()))\n"
+        f"pids = ({victim.pid}, os.getppid())\n"
+        "done = sum(libc.ptrace(kind, pid, 0, 0) == 0 for kind in (16, 0x4206) for pid in pids)\n"
         "here = ctypes.create_string_buffer(8)\n"
         "vector = (ctypes.c_size_t * 2)(ctypes.addressof(here), 8)\n"
         f"done += sum(libc.process_vm_readv({victim.pid}, vector, 1, vector, 1, 0) > 0 for _ in range(1))\n"
         "return done"
     )
     assert (await attempt(on_request(body), guard=Guard.SIGNALS, setup=setup)).reward == 0.0
-    assert "TracerPid:\t0\n" in Path(f"/proc/{victim.pid}/status").read_text()
+    assert not is_traced(victim.pid)
 
 
 async def test_no_new_namespace_and_no_mount_can_be_made(setup) -> None:
@@ -338,12 +370,7 @@ async def test_the_workers_modules_cannot_be_imported_or_read(setup) -> None:
     assert "('found', [])" in (result.error or "") or "('found', [None])" in (result.error or "")
 
 
-async def test_the_package_is_hidden_also_where_it_is_installed_beside_others(tmp_path, monkeypatch, setup) -> None:
-    packages = tmp_path / "site-packages"
-    for name in ("platform_itself", "another"):
-        (packages / name).mkdir(parents=True)
-        (packages / name / "__init__.py").write_text(f"NAME = {name!r}\n")
-    monkeypatch.syspath_prepend(packages)
+async def test_the_package_is_hidden_also_where_it_is_installed_beside_others(packages, setup) -> None:
     hiding = SandboxSetup(facilities=setup.facilities, readable=find_readable(packages / "platform_itself"))
     body = (
         "import another\n"
@@ -369,14 +396,11 @@ async def test_no_daemon_outlives_its_call(setup) -> None:
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
         "    if os.fork() == 0:\n"
-        f"        os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', 'import time; time.sleep(600)', {mark!r}])\n"
+        "        program = 'import time; time.sleep(600)'\n"
+        f"        os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', program, {mark!r}])\n"
         "    os._exit(0)\n"
         "os.wait()\nreturn 1"
     )
     async with opened(indent(body), setup=setup) as pool:
         assert (await pool.run({}, {})).reward == 1.0
         assert not [command for command in list_commands() if mark in command]
-
-
-def test_this_interpreter_is_among_what_graders_may_read() -> None:
-    assert sys.executable in find_readable().paths

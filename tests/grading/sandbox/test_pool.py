@@ -4,8 +4,8 @@ import os
 import pytest
 
 from agentrft.grading.sandbox import Facility, SandboxBroken, SandboxResult, SandboxSetup
-
 from tests.grading.sandbox.opening import SETUPS, indent, list_commands, opened
+
 
 async def run_once(body: str, *, item=None, before: str = "", **limits) -> SandboxResult:
     async with opened(f"{before}\n{indent(body)}", **limits) as pool:

@@ -2,7 +2,13 @@
 
 from agentrft.grading.sandbox.pool import SandboxPool, SandboxResult
 from agentrft.grading.sandbox.process import Facility, SandboxBroken, SandboxLimits, SandboxSetup
-from agentrft.grading.sandbox.statement import Guard, Protection, SandboxStatement, probe_sandbox
+from agentrft.grading.sandbox.statement import (
+    Guard,
+    Protection,
+    SandboxStatement,
+    find_isolation_problem,
+    probe_sandbox,
+)
 
 __all__ = [
     "Facility",
@@ -14,5 +20,6 @@ __all__ = [
     "SandboxResult",
     "SandboxSetup",
     "SandboxStatement",
+    "find_isolation_problem",
     "probe_sandbox",
 ]

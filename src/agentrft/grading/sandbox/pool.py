@@ -66,7 +66,9 @@ class SandboxPool:
             return await self._run(request)
 
     async def _run(self, request: bytes) -> SandboxResult:
-        process = self._idle.pop() if self._idle else await SandboxProcess.start(self._source, self._limits, self._setup)
+        process = (
+            self._idle.pop() if self._idle else await SandboxProcess.start(self._source, self._limits, self._setup)
+        )
         self.facts = process.facts
         healthy = False
         try:

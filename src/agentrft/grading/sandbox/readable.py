@@ -1,4 +1,4 @@
-"""Which files of this machine python graders may read: the interpreter's, and the packages beside it. Never agentrft."""
+"""Which files python graders may read: those of the interpreter and of the packages beside it, never agentrft's."""
 
 import sys
 import sysconfig

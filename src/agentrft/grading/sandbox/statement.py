@@ -1,11 +1,12 @@
-"""What this kernel enforces for python graders, said once at start-up and wherever it matters that something is missing."""
+"""What this kernel enforces for python graders: said at start-up, and to jobs where something grave is missing."""
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from agentrft.grading.sandbox.process import Facility, SandboxLimits, SandboxProcess, SandboxSetup
+from agentrft.grading.sandbox.process import Facility, SandboxBroken, SandboxLimits, SandboxProcess, SandboxSetup
 
 Facts = Mapping[Facility, str | None]
 _NOTHING = "def grade(sample, item):\n    return 0.0\n"
@@ -44,7 +45,7 @@ class SandboxStatement:
 
     @property
     def warning(self) -> str | None:
-        """For a job with a python grader: what an author of graders could do here that he should not; None if nothing."""
+        """For a job with a python grader: what such a grader could do here and should not; None if nothing grave."""
         grave = [each for each in self.missing if each.guard in (Guard.NETWORK, Guard.FILES)]
         if not grave:
             return None
@@ -71,6 +72,22 @@ async def probe_sandbox(setup: SandboxSetup | None = None) -> SandboxStatement:
         return describe(process.facts, limits)
     finally:
         await process.end()
+
+
+async def find_isolation_problem(grader: Mapping[str, Any], setup: SandboxSetup | None = None) -> str | None:
+    """What the owner of a job with this grader (its wire form) should be warned of; None if it runs no python."""
+    if not runs_python(grader):
+        return None
+    try:
+        return (await probe_sandbox(setup)).warning
+    except SandboxBroken as error:
+        return f"This machine cannot run python graders: {error}."
+
+
+def runs_python(grader: Mapping[str, Any]) -> bool:
+    """Whether a grader's wire form, or one inside it, is a python grader."""
+    inner = grader.get("graders") or {}
+    return grader.get("type") == "python" or any(map(runs_python, inner.values()))
 
 
 def describe(facts: Facts, limits: SandboxLimits, *, root: bool = os.getuid() == 0) -> SandboxStatement:

@@ -1,7 +1,9 @@
 """The zygote gives up all that it may, before it sees a line of the user's code."""
 
+import contextlib
 import os
 import resource
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +48,7 @@ def confine(facts: Facts, settings: Settings, *, root: str | None) -> int | None
     if not moved:
         names = {"readable": settings["readable"], "hidden": settings["hidden"]}
         attempt("landlock", facts, settings, lambda: landlock.restrict(**names, writable=folder))
+        _close_to_others()
     listener = _filter_calls(facts, settings, files_by_landlock=not moved)
     if listener is None:
         limit("RLIMIT_NPROC", settings["processes"] + _SPARE_TASKS)  # does not bind root
@@ -68,11 +71,15 @@ def _filter_calls(facts: Facts, settings: Settings, *, files_by_landlock: bool) 
 
 
 def _die_with_parent() -> None:
-    try:
-        kernel.call("prctl", kernel.PR_SET_PDEATHSIG, 9, 0, 0, 0)
+    with contextlib.suppress(OSError):  # no Linux; the end of the requests ends it then
+        kernel.call("prctl", kernel.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         kernel.call("prctl", kernel.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except OSError:  # no Linux; the end of the requests ends it then
-        pass
+
+
+def _close_to_others() -> None:
+    """Keep a program that a call starts from writing an answer into our pipes by way of /proc, which it can reach."""
+    with contextlib.suppress(OSError):  # no Linux, no such way
+        kernel.call("prctl", kernel.PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _set_limits(settings: Settings) -> None:
@@ -94,7 +101,5 @@ def limit(name: str, value: int) -> None:
         return
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    try:
+    with contextlib.suppress(OSError, ValueError):  # some systems have the limit, but do not let it be set
         resource.setrlimit(kind, (value, value))
-    except (OSError, ValueError):  # some systems have the limit, but do not let it be set
-        pass

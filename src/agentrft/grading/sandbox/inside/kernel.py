@@ -58,4 +58,3 @@ def drop_capabilities() -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     call("capset", ctypes.addressof(header), ctypes.addressof(nothing))
-

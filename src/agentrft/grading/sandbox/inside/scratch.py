@@ -1,5 +1,7 @@
 """The scratch folder between two calls: emptied, and put back as loading the source left it."""
 
+import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -33,21 +35,17 @@ def empty(folder: str) -> None:
 
 
 def measure(folder: str, enough: int) -> int:
-    """Bytes on disk of all that is in `folder`, counted no further than `enough`. It may change meanwhile."""
+    """Bytes on disk of all that is in `folder`, counted no further than `enough`; more where that cannot be told."""
     total, waiting = 0, [folder]
     while waiting and total <= enough:
         try:
-            entries = list(os.scandir(waiting.pop()))
-        except OSError:
-            continue
-        for entry in entries:
-            try:
+            for entry in os.scandir(waiting.pop()):
                 status = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            total += max(status.st_blocks * _BLOCK_BYTES, _LEAST_BYTES)
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(entry.path)
+                total += max(status.st_blocks * _BLOCK_BYTES, _LEAST_BYTES)
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append(entry.path)
+        except OSError as error:  # it has just gone, or lies too deep to be looked at
+            total += enough + 1 if error.errno == errno.ENAMETOOLONG else 0
     return total
 
 
@@ -55,19 +53,14 @@ def keep(folder: str, kept: str) -> bool:
     """Copy what is in `folder` to `kept`, which must not exist yet; whether there was anything."""
     if not os.listdir(folder):
         return False
-    try:
+    with contextlib.suppress(shutil.Error):  # pipes and the like, which cannot be copied
         shutil.copytree(folder, kept, symlinks=True)
-    except shutil.Error:  # pipes and the like, which cannot be copied
-        pass
     return True
 
 
 def restore(folder: str, kept: str) -> None:
     """Put back what `keep` copied; `folder` is empty."""
-    try:
-        shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
-    except shutil.Error:
-        pass
+    shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
 
 
 def _is_folder(path: str) -> bool:

@@ -14,9 +14,7 @@ from collections.abc import Iterable, Sequence
 from .kernel import system_call
 from .syscalls import ARCHITECTURE, NEWEST, number_of
 
-_NETWORK = (
-    "socket",
-)
+_NETWORK = ("socket",)
 """Sockets of any family. A pair of connected ones stays allowed."""
 
 _OTHERS = (
@@ -210,7 +208,10 @@ def _program(*, alone: bool, files_by_landlock: bool, notify: bool) -> list[Step
 def _uncovered_by_landlock() -> list[Step]:
     steps = _refuse(_ATTRIBUTES)
     steps += _rule("openat2", _REFUSE | errno.ENOSYS)  # its flags are out of sight
-    for name, argument in (("open", 1), ("openat", 2)):  # reading that cuts the file off, before Landlock's third version
+    for name, argument in (
+        ("open", 1),
+        ("openat", 2),
+    ):  # reading that cuts the file off, before Landlock's third version
         steps += _rule(name, _REFUSE | errno.EPERM, [(argument, _ACCESS_MODE | _TRUNCATE, _TRUNCATE)])
     return steps
 

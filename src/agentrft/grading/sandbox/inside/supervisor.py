@@ -1,4 +1,4 @@
-"""What the launcher does while the zygote works: consents to new processes, watches memory and disk, reads the answer."""
+"""The launcher while the zygote works: consents to new processes, watches memory and disk, reads the answer."""
 
 import errno
 import fcntl
@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import scratch, tree
-from .frames import parse_frame, read_frame
+from .frames import parse_frame
 from .seccomp import STARTS
 from .syscalls import number_of
 
 MAX_ANSWER_BYTES = 65536
+MAX_REPORT_BYTES = 16384
 _TICK_MS = 100
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif
@@ -54,6 +55,7 @@ class Supervisor:
     ) -> None:
         self._zygote, self._pool, self._reports, self._answers = zygote, pool, reports, answers
         self._listener, self._folder, self._watch_folder, self._limits = listener, folder, watch_folder, limits
+        self._report = bytearray()
         self._starts = 0
         self._starting = {number_of(name) for name in STARTS}
         self.excess: str | None = None
@@ -84,17 +86,16 @@ class Supervisor:
                 self._decide(refuse=ended)
             if self._answers in ready:
                 received += self._read_answers()
-                if not ended and (parse_frame(received) is not None or len(received) > MAX_ANSWER_BYTES):
+                if len(received) > MAX_ANSWER_BYTES:
+                    self.excess = f"it wrote more than {MAX_ANSWER_BYTES} bytes as its answer"
+                if not ended and (self.excess is not None or parse_frame(received) is not None):
                     ended = True
                     self._kill()
-            if self._reports in ready:
-                report = read_frame(self._reports)
-                if report is None:
-                    raise ZygoteGone
+            if self._reports in ready and (report := self._read_report()) is not None:
                 received += self._read_answers()
                 self._kill()
                 self._read_answers()  # what leftovers still wrote
-                return report, parse_frame(received[: MAX_ANSWER_BYTES + 4])
+                return report, parse_frame(received)
 
     def wait_for_request(self) -> None:
         """Until the pool writes; meanwhile nothing may start.
@@ -121,6 +122,17 @@ class Supervisor:
 
     def _kill(self) -> None:
         tree.kill(os.getpid(), spare=self._zygote)
+
+    def _read_report(self) -> bytes | None:
+        """A whole report, or None while there is none. The user's code in the zygote may have written anything."""
+        chunk = os.read(self._reports, MAX_REPORT_BYTES)
+        self._report += chunk
+        if not chunk or len(self._report) > MAX_REPORT_BYTES:
+            raise ZygoteGone
+        report = parse_frame(self._report)
+        if report is not None:
+            self._report.clear()
+        return report
 
     def _read_answers(self) -> bytes:
         """All that is there, of which no more than an answer's worth is kept."""
@@ -162,7 +174,7 @@ class Supervisor:
         self._starts += 1
         if self._starts > self._limits["processes"]:
             self._starts = tree.count_tasks(tree.below(self._zygote))
-        return self._starts < self._limits["processes"]
+        return self._starts < int(self._limits["processes"])
 
     def _may_signal(self, target: int) -> bool:
         return target in tree.below(self._zygote)

@@ -1,4 +1,4 @@
-"""Numbers of system calls. From the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h."""
+"""Numbers of system calls, from the kernel's syscall_64.tbl (x86) and include/uapi/asm-generic/unistd.h (aarch64)."""
 
 import platform
 import sys

@@ -5,6 +5,7 @@ bytes that may be anything. A fork per call costs less than a millisecond and ke
 the next.
 """
 
+import contextlib
 import fcntl
 import json
 import math
@@ -37,7 +38,7 @@ def run(*, requests: int, reports: int, answers: int, settings: Settings) -> Non
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a first process of a namespace ignores what it does not handle
     grade, error = _load(settings)
     _close_writable(spare=(requests, reports, answers))
-    write_frame(reports, error.encode(errors="backslashreplace"))
+    write_frame(reports, error.encode(errors="backslashreplace")[: 4 * MAX_DETAIL_CHARS])
     while grade is not None and (request := read_frame(requests)) is not None:
         call = os.fork()
         if call == 0:
@@ -76,15 +77,11 @@ def _close_writable(spare: Sequence[int]) -> None:
 
 def _end_group(call: int) -> None:
     """What is left of the call's process group and of its orphans; the launcher finds the rest."""
-    try:
+    with contextlib.suppress(OSError):
         os.killpg(call, signal.SIGKILL)
-    except OSError:
-        pass
-    try:
+    with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass
 
 
 def _run_call(grade: Grade, request: bytes, *, answers: int, ours: Sequence[int], settings: Settings) -> None:
