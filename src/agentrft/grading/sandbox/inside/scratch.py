@@ -39,11 +39,12 @@ def measure(folder: str, enough: int) -> int:
     total, waiting = 0, [folder]
     while waiting and total <= enough:
         try:
-            for entry in os.scandir(waiting.pop()):
-                status = entry.stat(follow_symlinks=False)
-                total += max(status.st_blocks * _BLOCK_BYTES, _LEAST_BYTES)
-                if stat.S_ISDIR(status.st_mode):
-                    waiting.append(entry.path)
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    total += max(status.st_blocks * _BLOCK_BYTES, _LEAST_BYTES)
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(entry.path)
         except OSError as error:  # it has just gone, or lies too deep to be looked at
             total += enough + 1 if error.errno == errno.ENAMETOOLONG else 0
     return total
