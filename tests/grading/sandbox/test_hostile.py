@@ -141,7 +141,7 @@ async def test_calls_find_the_scratch_folder_as_loading_left_it(setup) -> None:
 async def test_no_depth_of_folders_and_no_mode_is_left_to_the_next_call(setup) -> None:
     body = (
         "import os\nif os.listdir(): return len(os.listdir())\nopen('file', 'w').close()\nos.mkdir('shut', 0)\n"
-        "os.mkfifo('pipe')\nfor _ in range(1200):\n    os.mkdir('deep')\n    os.chdir('deep')\n"
+        "os.mkfifo('pipe')\nfor _ in range(1200):\n    os.mkdir('d')\n    os.chdir('d')\n"
         "return 0"
     )
     async with opened(indent(body), setup=setup) as pool:
