@@ -1,5 +1,7 @@
 """Graders that misbehave inside their sandbox: each harms its own grade only."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from agentrft.grading.sandbox import SandboxResult
@@ -9,71 +11,76 @@ FORGED = "struct.pack('!I', 9) + b'r' + struct.pack('!d', {reward})"
 FRAME = FORGED.format(reward=7.0)
 
 
-async def twice(body: str, *, before: str = "", first=None, **limits) -> tuple[SandboxResult, SandboxResult]:
-    """The results of a call with an item and of one without, which returns 1 before it comes to `body`."""
-    source = f"import os, struct\n{before}\n" + indent("if not item: return 1\n" + body)
-    async with opened(source, **{"wall_s": 20.0, **limits}) as pool:
-        return await pool.run({}, first or {"go": True}), await pool.run({}, {})
+DOES_AS_TOLD = """
+import os, struct
+def grade(sample, item):
+    if not item:
+        return 1
+    scope = {"os": os, "struct": struct}
+    exec("def act(sample, item):\\n" + item["act"], scope)
+    return scope["act"](sample, item)
+"""
 
 
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        ("os.closerange(0, 256)", "exit code 1"),
-        ("os.closerange(0, 256)\nos._exit(0)", "exit code 0"),
-        ("for fd in range(3, 256):\n    try: os.write(fd, b'\\x00' * 100_000)\n    except OSError: pass", "answer"),
-        (
-            "for fd in range(3, 256):\n    try: os.write(fd, b'\\xff' * 100_000)\n    except OSError: pass",
-            "as its answer",
-        ),
-        ("def again(n): return again(n + 1)\nagain(0)", "RecursionError"),
-        ("import ctypes\nctypes.string_at(0)", "signal 11"),
-        ("return 10 ** 400", "OverflowError"),
-        ("return float('-inf')", "expected a finite float"),
-        ("return 10 ** 5000 % 2 == 0", "returned bool"),
-        ("raise MemoryError", "MemoryError"),
-        ("raise ValueError('\\udfff')", "\\udfff"),
-        ("import threading\nthreading.Thread(target=lambda: os._exit(4)).start()\nwhile True: pass", "exit code 4"),
-    ],
-)
-async def test_what_a_call_breaks_is_its_own_error(body, error) -> None:
-    result, after = await twice(body)
-    assert result.reward is None
-    assert error in (result.error or "")
-    assert after.reward == 1.0
+async def do_each(bodies: Iterable[str]) -> dict[str, SandboxResult]:
+    """The result of each, after which the same sandbox graded another call as it should."""
+    results = {}
+    async with opened(DOES_AS_TOLD, wall_s=20.0) as pool:
+        for body in bodies:
+            results[body] = await pool.run({}, {"act": "".join(f"    {line}\n" for line in body.splitlines())})
+            assert (await pool.run({}, {})).reward == 1.0, body
+    return results
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "import atexit, time\natexit.register(time.sleep, 600)\nreturn 2",
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\nreturn 2",
-        "if os.fork() == 0:\n    import time; time.sleep(600)\nreturn 2",
-        "import signal\nfor number in (1, 2, 13, 15, 17, 24): signal.signal(number, signal.SIG_IGN)\nreturn 2",
-        "class Odd:\n    def __del__(self):\n        while True: pass\nodd = Odd()\nodd.me = odd\nreturn 2",
-        "os.fork()\nreturn 2",
-    ],
-)
-async def test_what_a_call_leaves_running_delays_nothing(body) -> None:
-    result, after = await twice(body)
-    assert (result.reward, after.reward) == (2.0, 1.0)
+BREAKS = {
+    "os.closerange(0, 256)": "exit code 1",
+    "os.closerange(0, 256)\nos._exit(0)": "exit code 0",
+    "for fd in range(3, 256):\n    try: os.write(fd, b'\\x00' * 100_000)\n    except OSError: pass": "answer",
+    "for fd in range(3, 256):\n    try: os.write(fd, b'\\xff' * 100_000)\n    except OSError: pass": "as its answer",
+    "def again(n): return again(n + 1)\nagain(0)": "RecursionError",
+    "import ctypes\nctypes.string_at(0)": "signal 11",
+    "return 10 ** 400": "OverflowError",
+    "return float('-inf')": "expected a finite float",
+    "return 10 ** 5000 % 2 == 0": "returned bool",
+    "return '1.0'": "returned str",
+    "raise MemoryError": "MemoryError",
+    "raise ValueError('\\udfff')": "\\udfff",
+    "import threading\nthreading.Thread(target=lambda: os._exit(4)).start()\nwhile True: pass": "exit code 4",
+}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "sample.clear(); item.clear(); sample['output_text'] = 'x'\nreturn 2",
-        "import json\njson.loads = json.dumps = lambda *_: 1 / 0\nreturn 2",
-        "import builtins\nbuiltins.len = builtins.isinstance = lambda *_: 0\nreturn 2",
-        "import sys\nsys.modules.clear()\nreturn 2",
-        "os.rmdir(os.getcwd())\nreturn 2",
-        "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\nreturn 2",
-    ],
-)
-async def test_what_a_call_changes_is_gone_with_it(body) -> None:
-    result, after = await twice(body)
-    assert result.reward in (2.0, None)
-    assert after.reward == 1.0
+async def test_what_a_call_breaks_is_its_own_error() -> None:
+    results = await do_each(BREAKS)
+    assert [body for body, error in BREAKS.items() if error not in (results[body].error or "")] == []
+    assert {result.reward for result in results.values()} == {None}
+
+
+async def test_what_a_call_leaves_running_delays_nothing() -> None:
+    results = await do_each(
+        [
+            "import atexit, time\natexit.register(time.sleep, 600)\nreturn 2",
+            "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\nreturn 2",
+            "if os.fork() == 0:\n    import time; time.sleep(600)\nreturn 2",
+            "import signal\nfor number in (1, 2, 13, 15, 17, 24): signal.signal(number, signal.SIG_IGN)\nreturn 2",
+            "class Odd:\n    def __del__(self):\n        while True: pass\nodd = Odd()\nodd.me = odd\nreturn 2",
+            "os.fork()\nreturn 2",
+        ]
+    )
+    assert {result.reward for result in results.values()} == {2.0}
+
+
+async def test_what_a_call_changes_is_gone_with_it() -> None:
+    results = await do_each(
+        [
+            "sample.clear(); item.clear(); sample['output_text'] = 'x'\nreturn 2",
+            "import json\njson.loads = json.dumps = lambda *_: 1 / 0\nreturn 2",
+            "import builtins\nbuiltins.len = builtins.isinstance = lambda *_: 0\nreturn 2",
+            "import sys\nsys.modules.clear()\nreturn 2",
+            "try: os.rmdir(os.getcwd())\nexcept OSError: pass\nreturn 2",
+            "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\nreturn 2",
+        ]
+    )
+    assert {result.reward for result in results.values()} <= {2.0, None}  # an error is as good
 
 
 @pytest.mark.parametrize(
@@ -87,15 +94,16 @@ async def test_what_a_call_changes_is_gone_with_it(body) -> None:
     ],
 )
 async def test_what_loading_breaks_is_never_the_platforms_fault(before) -> None:
-    for result in await twice("return 1", before=before, wall_s=2.0):
-        assert result.reward == 1.0 or result.error
+    async with opened(f"import os\n{before}\n{indent('return 1')}", wall_s=2.0) as pool:
+        for result in (await pool.run({}, {}), await pool.run({}, {})):
+            assert result.reward == 1.0 or result.error
 
 
-async def test_an_answer_that_a_call_forges_counts_for_that_call_only() -> None:
-    body = f"for fd in range(3, 256):\n    try: os.write(fd, {FRAME} * 3)\n    except OSError: pass\nreturn 3"
-    result, after = await twice(body)
-    assert result.reward in (3.0, 7.0)
-    assert after.reward == 1.0
+async def test_an_answer_that_a_call_forges_counts_for_that_call_only_and_must_be_a_number() -> None:
+    each = "for fd in range(3, 256):\n    try: os.write(fd, {frame})\n    except OSError: pass\nreturn 3"
+    forged = [each.format(frame=FORGED.format(reward=reward)) for reward in (7.0, "float('nan')", "float('inf')")]
+    results = [result.reward for result in (await do_each(forged)).values()]
+    assert results == [7.0, None, None]
 
 
 async def test_a_program_that_a_call_starts_cannot_answer_for_it(setup) -> None:
@@ -116,13 +124,6 @@ async def test_a_program_that_a_call_starts_cannot_answer_for_it(setup) -> None:
     )
     async with opened(indent(body), setup=setup) as pool:
         assert [await pool.run({}, {}) for _ in range(2)] == [SandboxResult(reward=0.25)] * 2
-
-
-@pytest.mark.parametrize("reward", ["float('nan')", "float('inf')"])
-async def test_a_forged_answer_that_is_no_number_is_an_error(reward) -> None:
-    forged = FORGED.format(reward=reward)
-    result, _ = await twice(f"for fd in range(3, 256):\n    try: os.write(fd, {forged})\n    except OSError: pass")
-    assert result.reward is None
 
 
 async def test_calls_find_the_scratch_folder_as_loading_left_it(setup) -> None:

@@ -127,7 +127,8 @@ class Supervisor:
         """A whole report, or None while there is none. The user's code in the zygote may have written anything."""
         chunk = os.read(self._reports, MAX_REPORT_BYTES)
         self._report += chunk
-        if not chunk or len(self._report) > MAX_REPORT_BYTES:
+        announced = int.from_bytes(self._report[:4], "big") if len(self._report) >= 4 else 0
+        if not chunk or max(announced, len(self._report)) > MAX_REPORT_BYTES:
             raise ZygoteGone
         report = parse_frame(self._report)
         if report is not None:
