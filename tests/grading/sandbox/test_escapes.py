@@ -114,6 +114,18 @@ async def test_a_memory_bomb_of_many_processes_is_ended(setup) -> None:
     assert "more than 256 MiB of memory together" in (result.error or "")
 
 
+async def test_a_memory_bomb_is_ended_also_while_processes_are_asked_for_without_end(setup) -> None:
+    body = (
+        "import os, time\nfor _ in range(5):\n    if os.fork() == 0:\n"
+        "        block = bytearray(os.urandom(1 << 20)) * 120\n        time.sleep(30)\n"
+        "while True:\n    try: os.fork()\n    except OSError: pass"
+    )
+    result = await attempt(
+        on_request(body), guard=Guard.MEMORY, setup=setup, memory_bytes=256 << 20, processes=6, cpu_s=10
+    )
+    assert "more than 256 MiB of memory together" in (result.error or "")
+
+
 async def test_memory_that_no_process_owns_is_refused(setup) -> None:
     body = (
         "import ctypes, os\nlibc = ctypes.CDLL(None)\n"

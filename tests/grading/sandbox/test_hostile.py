@@ -90,6 +90,8 @@ async def test_what_a_call_changes_is_gone_with_it() -> None:
         "for fd in range(3, 256):\n    try: os.write(fd, b'loaded')\n    except OSError: pass",
         "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()",
         "os.closerange(3, 256)",
+        "import fcntl\nfor fd in range(3, 9):\n    try: fcntl.fcntl(fd, 4, os.O_NONBLOCK)\n    except OSError: pass",
+        *(f"try: os.close({number})\nexcept OSError: pass" for number in range(3, 12)),
         "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
     ],
 )

@@ -5,6 +5,7 @@ import fcntl
 import os
 import select
 import struct
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from .syscalls import number_of
 
 MAX_ANSWER_BYTES = 65536
 MAX_REPORT_BYTES = 16384
-_TICK_MS = 100
+_TICK_S = 0.1
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif
 _VERDICT = struct.Struct("=QqiI")  # struct seccomp_notif_resp
@@ -56,6 +57,7 @@ class Supervisor:
         self._zygote, self._pool, self._reports, self._answers = zygote, pool, reports, answers
         self._listener, self._folder, self._watch_folder, self._limits = listener, folder, watch_folder, limits
         self._report = bytearray()
+        self._next_watch = 0.0
         self._starts = 0
         self._starting = {number_of(name) for name in STARTS}
         self.excess: str | None = None
@@ -75,26 +77,28 @@ class Supervisor:
             PoolGone, ZygoteGone: the launcher must end.
         """
         self._starts, self.excess = 0, None
+        self._next_watch = time.monotonic() + _TICK_S
         received, ended = bytearray(), False
         while True:
-            ready = dict(self._events.poll(_TICK_MS))
+            ready = dict(self._events.poll(1000 * _TICK_S))
             if self._pool in ready:
                 raise PoolGone
-            if not ready:
+            if time.monotonic() >= self._next_watch:  # also while the call keeps us busy
                 self._watch()
             if self._listener in ready:
                 self._decide(refuse=ended)
             if self._answers in ready:
                 received += self._read_answers()
-                if len(received) > MAX_ANSWER_BYTES:
-                    self.excess = f"it wrote more than {MAX_ANSWER_BYTES} bytes as its answer"
-                if not ended and (self.excess is not None or parse_frame(received) is not None):
+                if not ended and parse_frame(received) is not None:
                     ended = True
                     self._kill()
+                elif not ended and len(received) > MAX_ANSWER_BYTES:
+                    ended, self.excess = True, f"it wrote more than {MAX_ANSWER_BYTES} bytes as its answer"
+                    self._kill()
             if self._reports in ready and (report := self._read_report()) is not None:
-                received += self._read_answers()
                 self._kill()
-                self._read_answers()  # what leftovers still wrote
+                received += self._read_answers()
+                self._discard_answers()
                 return report, parse_frame(received)
 
     def wait_for_request(self) -> None:
@@ -136,17 +140,22 @@ class Supervisor:
         return report
 
     def _read_answers(self) -> bytes:
-        """All that is there, of which no more than an answer's worth is kept."""
-        kept = bytearray()
+        """What is there, none if nothing is."""
         try:
-            while chunk := os.read(self._answers, 1 << 16):
-                if len(kept) <= MAX_ANSWER_BYTES:
-                    kept += chunk
+            chunk = os.read(self._answers, MAX_ANSWER_BYTES)
         except BlockingIOError:
+            return b""
+        if not chunk:  # the zygote itself no longer holds the other end open
+            raise ZygoteGone
+        return chunk
+
+    def _discard_answers(self) -> None:
+        """What leftovers wrote; they are dead."""
+        while self._read_answers():
             pass
-        return bytes(kept)
 
     def _watch(self) -> None:
+        self._next_watch = time.monotonic() + _TICK_S
         memory, disk = self._limits["memory_bytes"], self._limits["scratch_bytes"]
         if tree.measure(tree.below(os.getpid()), memory) > memory:
             self.excess = f"its processes held more than {memory >> 20} MiB of memory together"

@@ -21,7 +21,7 @@ def enter_namespaces() -> None:
     """Own network, processes (for children), mounts, System V objects and host name.
 
     Raises:
-        OSError: the kernel does not allow it; nothing has changed.
+        OSError: the kernel does not allow it, or not all of it.
     """
     uid, gid = os.getuid(), os.getgid()
     try:
