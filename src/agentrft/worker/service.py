@@ -26,7 +26,7 @@ async def run_worker(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await _tell_isolation()
+    await tell_isolation()
     async with open_store(settings) as store:
         loader = ModelLoader(settings.data_dir / "models" / "converted")
         serving = Serving(store, loader)
@@ -57,7 +57,7 @@ async def run_worker(settings: Settings) -> None:
                 raise RuntimeError("the worker cannot go on") from task.exception()
 
 
-async def _tell_isolation() -> None:
+async def tell_isolation() -> None:
     """Say once what this kernel enforces for python graders."""
     try:
         statement = await probe_sandbox()
