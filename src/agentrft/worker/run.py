@@ -18,6 +18,7 @@ from agentrft.domain.training import Checkpoint
 from agentrft.engine.loop import World, reinforce
 from agentrft.engine.supervised import supervise
 from agentrft.grading import Ranker, SpecGrader, find_judges, make_grader, make_ranker
+from agentrft.grading.sandbox import find_isolation_problem
 from agentrft.outbound.signature import Signer
 from agentrft.store import Store
 from agentrft.store.queue import Claim
@@ -139,6 +140,8 @@ async def _reinforce(work: _Work) -> Checkpoint:
     training = await asyncio.to_thread(load_items, claim.training_path)
     validation = await asyncio.to_thread(load_items, claim.validation_path, param="validation_file")
     check_tools(training, [tool.name for tool in rules.tools])
+    if problem := await find_isolation_problem(rules.grader):
+        await journal.warn(problem)
     warnings: set[asyncio.Task[None]] = set()
     signer = Signer(rules.signing_secret) if rules.signing_secret else None
     watched = HttpLifecycle(rules.lifecycle, job_id=job.id, signer=signer) if rules.lifecycle else nullcontext()

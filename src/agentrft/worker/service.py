@@ -9,6 +9,7 @@ import socket
 
 import uvicorn
 
+from agentrft.grading.sandbox import SandboxBroken, probe_sandbox
 from agentrft.store import Settings, Store, open_store
 from agentrft.worker.models import ModelLoader
 from agentrft.worker.run import run_claim
@@ -25,6 +26,7 @@ async def run_worker(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    await tell_isolation()
     async with open_store(settings) as store:
         loader = ModelLoader(settings.data_dir / "models" / "converted")
         serving = Serving(store, loader)
@@ -53,6 +55,19 @@ async def run_worker(settings: Settings) -> None:
         for task in tasks:
             if not task.cancelled() and task.exception() is not None:
                 raise RuntimeError("the worker cannot go on") from task.exception()
+
+
+async def tell_isolation() -> None:
+    """Say once what this kernel enforces for python graders."""
+    try:
+        statement = await probe_sandbox()
+    except SandboxBroken as error:
+        log.error("python graders cannot run here: %s", error)
+        return
+    for line in statement.lines():
+        log.info("python graders: %s", line)
+    if statement.warning is not None:
+        log.warning(statement.warning)
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentrft.grading.sandbox.process import SandboxBroken, SandboxLimits, SandboxProcess
+from agentrft.grading.sandbox.process import Facility, SandboxBroken, SandboxLimits, SandboxProcess, SandboxSetup
 
 _TRIES = 2  # a process that is gone is replaced once per call
 
@@ -28,13 +28,21 @@ class SandboxPool:
         size: processes, started when they are first needed.
     """
 
-    def __init__(self, source: str, *, size: int | None = None, limits: SandboxLimits | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        size: int | None = None,
+        limits: SandboxLimits | None = None,
+        setup: SandboxSetup | None = None,
+    ) -> None:
         self._source = source
         self._limits = limits or SandboxLimits()
+        self._setup = setup or SandboxSetup()
         self._turns = asyncio.Semaphore(size or min(4, os.cpu_count() or 1))
         self._idle: list[SandboxProcess] = []
         self._ending: set[asyncio.Task[None]] = set()
-        self.holds: tuple[str, ...] = ()  # what the kernel took away, once a process has started
+        self.facts: Mapping[Facility, str | None] = {}  # once a process has started: None, or what the kernel refused
 
     async def close(self) -> None:
         """End all processes. Calls must be over or cancelled."""
@@ -58,8 +66,10 @@ class SandboxPool:
             return await self._run(request)
 
     async def _run(self, request: bytes) -> SandboxResult:
-        process = self._idle.pop() if self._idle else await SandboxProcess.start(self._source, self._limits)
-        self.holds = process.holds
+        process = (
+            self._idle.pop() if self._idle else await SandboxProcess.start(self._source, self._limits, self._setup)
+        )
+        self.facts = process.facts
         healthy = False
         try:
             result = await self._ask(process, request)

@@ -8,13 +8,19 @@ import struct
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-_CHILD = Path(__file__).with_name("child.py")
+from agentrft.grading.sandbox.inside import scratch
+from agentrft.grading.sandbox.readable import Readable, find_readable
+
 _PYTHON_FLAGS = ("-I", "-S", "-X", "utf8")
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from inside import launcher; sys.path.pop(0); launcher.main()"
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_FOLDERS = ("root", "scratch")  # where a view is built; the scratch folder where there is none
+_KEPT = "kept"  # what loading left in the scratch folder
 _MAX_FRAME_BYTES = 1 << 17
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 10.0
@@ -26,13 +32,33 @@ class SandboxBroken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxLimits:
-    """Per call, but for the memory, which is that of each process. OpenAI's limits (API reference, section 3.4)."""
+    """Per call. OpenAI's limits (API reference, section 3.4), but for `processes`, which it does not document."""
 
     wall_s: float = 120.0
-    cpu_s: int = 120
-    memory_bytes: int = 2 << 30
-    file_bytes: int = 1 << 30
-    processes: int = 32
+    cpu_s: int = 120  # of each process
+    cpus: int = 2
+    memory_bytes: int = 2 << 30  # of each process, and of all together
+    scratch_bytes: int = 1 << 30
+    processes: int = 64  # and threads, in all
+
+
+class Facility(StrEnum):
+    """What the sandbox asks of the kernel."""
+
+    NAMESPACES = "namespaces"
+    VIEW = "view"  # a root folder of its own
+    CAPABILITIES = "capabilities"  # giving them up
+    LANDLOCK = "landlock"  # in place of a view
+    SECCOMP = "seccomp"
+    NOTIFICATIONS = "notifications"  # of seccomp: a say in every start of a process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSetup:
+    """What a sandbox shows, and which of the kernel's facilities it uses: all, but in tests and to look for a fault."""
+
+    readable: Readable = field(default_factory=find_readable)
+    facilities: frozenset[Facility] = frozenset(Facility)
 
 
 class SandboxProcess:
@@ -41,28 +67,28 @@ class SandboxProcess:
     `load_error` says what the grader's source raised when it was loaded; then `ask` must not be called.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, scratch: "tempfile.TemporaryDirectory[str]") -> None:
+    def __init__(self, process: asyncio.subprocess.Process, place: "tempfile.TemporaryDirectory[str]") -> None:
         self._process = process
-        self._scratch = scratch
-        self.holds: tuple[str, ...] = ()
+        self._place = place
+        self.facts: Mapping[Facility, str | None] = {}
         self.load_error: str | None = None
 
     @classmethod
-    async def start(cls, source: str, limits: SandboxLimits) -> Self:
+    async def start(cls, source: str, limits: SandboxLimits, setup: SandboxSetup) -> Self:
         """A process that has loaded `source`, or tried to.
 
         Raises:
             SandboxBroken: the process did not come up.
         """
-        scratch = tempfile.TemporaryDirectory(prefix="agentrft-grader-")
+        place = tempfile.TemporaryDirectory(prefix="agentrft-grader-")
         try:
-            process = await _spawn(scratch.name)
+            process = await _spawn(place.name)
         except OSError as error:
-            scratch.cleanup()
+            place.cleanup()
             raise SandboxBroken(f"cannot start {sys.executable}: {error}") from None
-        sandbox = cls(process, scratch)
+        sandbox = cls(process, place)
         try:
-            await sandbox._settle(source, limits)
+            await sandbox._settle(source, limits, setup)
         except BaseException:
             await sandbox.end()
             raise
@@ -91,30 +117,34 @@ class SandboxProcess:
                 self._process.kill()
             await self._process.wait()
         finally:
-            await asyncio.to_thread(self._scratch.cleanup)
+            await asyncio.to_thread(_clean, self._place)
 
-    async def _settle(self, source: str, limits: SandboxLimits) -> None:
+    async def _settle(self, source: str, limits: SandboxLimits, setup: SandboxSetup) -> None:
+        place = Path(self._place.name)
+        for name in _FOLDERS:
+            (place / name).mkdir(mode=0o700)
         settings = {
             "source": source,
-            "paths": [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")],
-            "cpu_s": limits.cpu_s,
-            "memory_bytes": limits.memory_bytes,
-            "file_bytes": limits.file_bytes,
-            "processes": limits.processes,
+            "facilities": sorted(setup.facilities),
+            "paths": setup.readable.packages,
+            "readable": setup.readable.paths,
+            "hidden": setup.readable.hidden,
+            "kept": str(place / _KEPT),
+            **{name: str(place / name) for name in _FOLDERS},
+            **asdict(limits),
         }
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await self._write(json.dumps(settings).encode())
-                self.holds = tuple((await self._read())["holds"])
+                facts = (await self._read())["facts"]
         except TimeoutError:
             raise SandboxBroken(f"the sandbox did not come up within {_START_TIMEOUT_S:g} s") from None
+        self.facts = {Facility(name): reason for name, reason in facts.items()}
         try:
             async with asyncio.timeout(limits.wall_s):
                 self.load_error = (await self._read())["error"]
         except TimeoutError:
             self.load_error = f"loading the source took more than {limits.wall_s:g} s"
-        except SandboxBroken:
-            self.load_error = "loading the source ended the process"
 
     async def _write(self, content: bytes) -> None:
         assert self._process.stdin is not None
@@ -138,15 +168,24 @@ class SandboxProcess:
         return reply
 
 
-async def _spawn(scratch: str) -> asyncio.subprocess.Process:
+async def _spawn(place: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *_PYTHON_FLAGS,
-        os.fspath(_CHILD),
+        "-c",
+        _START,
+        os.fspath(Path(__file__).parent),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        cwd=scratch,
-        env={"HOME": scratch, "TMPDIR": scratch, **dict.fromkeys(_SINGLE_THREADED, "1")},
+        cwd=place,
+        env=dict.fromkeys(_SINGLE_THREADED, "1"),
         start_new_session=True,
     )
+
+
+def _clean(place: "tempfile.TemporaryDirectory[str]") -> None:
+    for name in (*_FOLDERS, _KEPT):
+        with contextlib.suppress(FileNotFoundError):
+            scratch.empty(os.path.join(place.name, name))
+    place.cleanup()
