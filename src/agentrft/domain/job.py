@@ -40,6 +40,33 @@ class ToolEndpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class McpAddress:
+    """An MCP server that listens at a URL (streamable HTTP). Header values are secrets."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpCommand:
+    """An MCP server that the worker starts and talks to over its standard streams. Values of `env` are secrets."""
+
+    argv: tuple[str, ...]  # the program and its arguments
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    """A server that brings its tools with their schemas."""
+
+    name: str
+    at: McpAddress | McpCommand
+    allowed_tools: tuple[str, ...] | None = None  # None: all that it lists
+    timeout_s: float = 60.0  # for one request
+    deadline_s: float = 180.0  # for all tries of one call, and for the first connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How completions are drawn. Training samples at temperature 1, untruncated: log-probabilities are then exact."""
 
@@ -99,6 +126,7 @@ class Reinforcement:
     max_refills: int = 2  # further draws of items, each at most a batch, to replace groups without signal
     max_attempts: int = 3  # of one episode that meets a fault
     min_group: int = 2  # valid attempts below which a group is skipped
+    mcp_servers: tuple[McpServer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

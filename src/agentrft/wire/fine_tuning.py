@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from agentrft.domain.training import Loss
 from agentrft.wire.graders import Headers, HttpUrl
+from agentrft.wire.mcp_servers import McpServers
 from agentrft.wire.response_format import ResponseFormat
 from agentrft.wire.strict import INTEGER_OR_AUTO, NUMBER_OR_AUTO, Auto, Strict
 
@@ -95,6 +96,7 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
+    mcp_servers: McpServers | None = None
 
 
 class SupervisedSettings(Weights):

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from safetensors import SafetensorError
 
-from agentrft.datasets import ItemOrder, check_tools, load_demonstrations, load_items
+from agentrft.datasets import ItemOrder, load_demonstrations, load_items
 from agentrft.domain.errors import JobFailed, UserError
 from agentrft.domain.job import Job, Method
 from agentrft.domain.training import Checkpoint
@@ -25,6 +25,7 @@ from agentrft.worker.journal import StoreJournal
 from agentrft.worker.models import LoadedModel, ModelLoader
 from agentrft.worker.resume import ResumePoint, read_resume_point
 from agentrft.worker.settle import Facts, settle, settled_hyperparameters
+from agentrft.worker.toolbox import open_toolbox
 
 log = logging.getLogger(__name__)
 Example = TypeVar("Example")
@@ -85,7 +86,15 @@ async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
     journal = StoreJournal(store, job)
     async with open_engine(job, loaded, loader, store.settings.data_dir / "models" / job.id) as engine:
         point = await _take_over(engine, journal) if claim.resumed else None
-        work = _Work(claim=claim, job=job, loaded=loaded, engine=engine, journal=journal, point=point)
+        work = _Work(
+            claim=claim,
+            job=job,
+            loaded=loaded,
+            engine=engine,
+            journal=journal,
+            point=point,
+            allow_mcp_stdio=store.settings.allow_mcp_stdio,
+        )
         last = await (_reinforce(work) if job.method is Method.REINFORCEMENT else _supervise(work))
     await journal.add_result_file()
     await store.queue.finish(job.id, path=Path(last.path))
@@ -116,6 +125,7 @@ class _Work:
     engine: Engine
     journal: StoreJournal
     point: ResumePoint | None  # to go on from
+    allow_mcp_stdio: bool
 
     @property
     def resume(self) -> Checkpoint | None:
@@ -134,16 +144,20 @@ async def _reinforce(work: _Work) -> Checkpoint:
         raise ValueError(f"job {job.id} is no reinforcement job")
     training = await asyncio.to_thread(load_items, claim.training_path)
     validation = await asyncio.to_thread(load_items, claim.validation_path, param="validation_file")
-    check_tools(training, [tool.name for tool in rules.tools])
     warnings: set[asyncio.Task[None]] = set()
 
     async with (
-        HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as tools,
+        HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as http_tools,
+        open_toolbox(
+            rules, http_tools, training=training, validation=validation, allow_mcp_stdio=work.allow_mcp_stdio
+        ) as box,
         make_grader(rules.grader, response_format=rules.response_format) as grader,
         work.engine.sampler as sampler,
     ):
-        world = World(sampler=sampler, chat=work.loaded.chat, tools=tools, grader=grader, trainer=work.engine.trainer)
-        order = work.order(training)
+        journal.name_tools(box.names)
+        chat, trainer = work.loaded.chat, work.engine.trainer
+        world = World(sampler=sampler, chat=chat, tools=box.tools, grader=grader, trainer=trainer)
+        order, validation = work.order(box.training), box.validation
         try:
             return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=work.resume)
         finally:

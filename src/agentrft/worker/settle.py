@@ -8,6 +8,9 @@ from typing import Any
 from agentrft.domain.job import (
     Job,
     Limits,
+    McpAddress,
+    McpCommand,
+    McpServer,
     Method,
     Optimizer,
     Penalty,
@@ -19,6 +22,7 @@ from agentrft.domain.job import (
 from agentrft.domain.training import LoraConfig, Loss
 from agentrft.store.queue import Claim
 from agentrft.wire import fine_tuning as wire
+from agentrft.wire.mcp_servers import McpServer as WireMcpServer
 from agentrft.wire.strict import parse
 
 # Defaults of the rl-engine reference, section 0, for the embedded engine.
@@ -124,6 +128,7 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         penalty=_penalty(ours.penalty),
         loss=Loss(ours.loss or Loss.RFT_V1),
         max_refills=MAX_REFILLS if ours.max_refills is None else ours.max_refills,
+        mcp_servers=tuple(_mcp_server(server) for server in ours.mcp_servers or ()),
     )
 
 
@@ -153,6 +158,20 @@ def _endpoint(tool: wire.Tool) -> ToolEndpoint:
         server_url=tool.server_url,
         headers=dict(tool.headers or {}),
         **{key: value for key, value in given.items() if value is not None},  # type: ignore[arg-type]
+    )
+
+
+def _mcp_server(server: WireMcpServer) -> McpServer:
+    given = {"timeout_s": server.timeout_s, "deadline_s": server.deadline_s}
+    if server.url is not None:
+        at: McpAddress | McpCommand = McpAddress(url=server.url, headers=dict(server.headers or {}))
+    else:
+        at = McpCommand(argv=(server.command or "", *(server.args or ())), env=dict(server.env or {}))
+    return McpServer(
+        name=server.name,
+        at=at,
+        allowed_tools=tuple(server.allowed_tools) if server.allowed_tools is not None else None,
+        **{key: value for key, value in given.items() if value is not None},
     )
 
 
