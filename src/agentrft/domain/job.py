@@ -62,8 +62,8 @@ class McpServer:
     name: str
     at: McpAddress | McpCommand
     allowed_tools: tuple[str, ...] | None = None  # None: all that it lists
-    timeout_s: float = 60.0  # for one request
-    deadline_s: float = 180.0  # for all tries of one call, and for the first connection
+    timeout_s: float = 60.0  # for one try of a call
+    deadline_s: float = 180.0  # for all tries of one call, connecting included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

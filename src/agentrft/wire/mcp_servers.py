@@ -35,8 +35,8 @@ class McpServer(Strict):
     args: list[Argument] | None = None
     env: Annotated[dict[EnvironmentName, Argument] | None, Field(repr=False)] = None
     allowed_tools: Annotated[list[ToolName], Field(min_length=1)] | None = None  # default: all that it lists
-    timeout_s: Annotated[float, Field(gt=0, le=600)] | None = None  # for one request
-    deadline_s: Annotated[float, Field(gt=0, le=3600)] | None = None  # for all tries of one call
+    timeout_s: Annotated[float, Field(gt=0, le=600)] | None = None  # for one try of a call
+    deadline_s: Annotated[float, Field(gt=0, le=3600)] | None = None  # for all tries of one call, connecting included
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> Self:

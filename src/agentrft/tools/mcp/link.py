@@ -113,7 +113,8 @@ class Link:
                 await self._closing.wait()
         except Exception as error:  # noqa: BLE001  the border to the server: whatever the package raises
             failure = describe_failure(error, self._server)
-            log.warning("MCP server %s: %s", self._server.name, failure.message)
+            if not self._closing.is_set():  # at the end of a connection the package may stumble over its own streams
+                log.warning("MCP server %s: %s", self._server.name, failure.message)
         finally:
             self.retired = True
             if not self._outcome.done():

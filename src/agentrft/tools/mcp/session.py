@@ -31,8 +31,8 @@ class McpSession:
     async def list_tools(self) -> Sequence[Tool] | Failure:
         """Connect, and what the server lists."""
 
-        async def attempt(timeout_s: float) -> Sequence[Tool] | Failure:
-            link = await self._connect(timeout_s)
+        async def attempt(end: float) -> Sequence[Tool] | Failure:
+            link = await self._connect(end)
             return link if isinstance(link, Failure) else list(link.tools.values())
 
         return await self._persist(attempt)
@@ -42,16 +42,15 @@ class McpSession:
     ) -> CallToolResult | Failure:
         """The result of a call, after as many tries as its deadline allows; each try sends the same `meta`."""
 
-        async def attempt(timeout_s: float) -> CallToolResult | Failure:
-            end = asyncio.get_running_loop().time() + timeout_s
-            link = await self._connect(timeout_s)
+        async def attempt(end: float) -> CallToolResult | Failure:
+            link = await self._connect(end)
             if isinstance(link, Failure):
                 return link
             if name not in link.tools:
                 text = f"the server does not list the tool '{name}' any more"
                 return Failure(kind=FaultKind.INVALID_REPLY, message=text, retry=False)
-            left_s = max(0.0, end - asyncio.get_running_loop().time())
-            return await link.call(name, arguments, meta=meta, timeout_s=left_s)
+            timeout_s = max(0.0, min(self._server.timeout_s, end - asyncio.get_running_loop().time()))
+            return await link.call(name, arguments, meta=meta, timeout_s=timeout_s)
 
         return await self._persist(attempt)
 
@@ -59,27 +58,27 @@ class McpSession:
         """End all connections and the processes behind them."""
         await asyncio.gather(*(link.close() for link in self._links))
 
-    async def _connect(self, timeout_s: float) -> Link | Failure:
+    async def _connect(self, end: float) -> Link | Failure:
         """The connection that takes new calls; whoever needs it waits for the same one."""
         link = self._link
         if link is None or link.retired:
             link = self._link = Link(self._server)
             self._links = [*(old for old in self._links if not old.closed), link]
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(end):
                 failure = await link.ready()
         except TimeoutError:
-            return Failure(kind=FaultKind.TIMEOUT, message=f"no connection within {timeout_s:.3g} s")
+            return Failure(kind=FaultKind.TIMEOUT, message=f"no connection within {self._server.deadline_s:g} s")
         return failure or link
 
     async def _persist(self, attempt: Callable[[float], Awaitable[Result | Failure]]) -> Result | Failure:
-        """Try until it succeeds, the retries are used up or the deadline comes; `attempt` gets its seconds."""
+        """Try until it succeeds, the retries are used up or the deadline comes; `attempt` is told when that is."""
         clock = asyncio.get_running_loop().time
         end = clock() + self._server.deadline_s
         tries = 0
         while True:
             tries += 1
-            outcome = await attempt(max(0.0, min(self._server.timeout_s, end - clock())))
+            outcome = await attempt(end)
             if not isinstance(outcome, Failure):
                 return outcome
             pause_s = self._backoff_s(tries)
