@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 from mcp import Client, StdioServerParameters, stdio_client
@@ -16,7 +17,6 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, Implementation, Tool
 
-import agentrft
 from agentrft.domain.faults import FaultKind
 from agentrft.domain.job import McpAddress, McpServer
 from agentrft.outbound.transport import Failure
@@ -131,7 +131,7 @@ async def _open_client(server: McpServer) -> AsyncIterator[Client]:
             command, *arguments = server.at.argv
             process = StdioServerParameters(command=command, args=arguments, env=dict(server.at.env))
             transport = stdio_client(process, errlog=sys.stderr)
-        who = Implementation(name="agentrft", version=agentrft.__version__)
+        who = Implementation(name="agentrft", version=version("agentrft"))
         yield await stack.enter_async_context(Client(transport, client_info=who, cache=None))
 
 
