@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from agentrft.domain.episode import ToolResult
 from agentrft.domain.errors import JobFailed, UserError
@@ -192,6 +193,13 @@ async def test_a_command_that_is_no_server_fails_the_job(argv: tuple[str, ...], 
     )
     assert "'broken'" in failed.value.message
     assert words in failed.value.message
+
+
+async def test_an_address_without_a_server_fails_the_job_at_once() -> None:
+    with pytest.raises(JobFailed) as failed:
+        async with over_http(FastAPI()):
+            pass
+    assert failed.value.message == "MCP server 'web': HTTP 404 Not Found; check its url and headers (1 try)."
 
 
 async def test_only_allowed_tools_are_offered_in_their_order(tmp_path: Path) -> None:
