@@ -41,7 +41,7 @@ def test_what_the_server_says_is_passed_on(run: Run, connected: FakePlatform, ca
 def test_help_and_version_need_no_server(run: Run, capsys: Capture) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out.strip() == f"agentrft {agentrft.__version__}"
-    for command in (("up",), ("demo",), ("jobs", "list"), ("files", "upload"), ("models", "list")):
+    for command in (("up",), ("demo",), ("jobs", "list"), ("files", "upload"), ("models", "list"), ("serve-tools",)):
         assert run(*command, "--help") == 0
         assert "Example" in capsys.readouterr().out
 

@@ -32,5 +32,16 @@ def test_an_endpoint_that_no_row_uses_is_refused() -> None:
     assert error.param == "method.reinforcement.tools[1].name"
 
 
+def test_tools_of_mcp_servers_count_as_served_and_need_not_be_used() -> None:
+    check_tools([item(0, "search", "cat")], ["search"], mcp_tools=["cat", "grep"])
+    error = refuse([item(0, "search", "cat")], ["search"], mcp_tools=["grep"])
+    assert "served by no MCP server" in error.message
+
+
+def test_while_servers_have_not_been_asked_no_tool_is_called_missing() -> None:
+    check_tools([item(0, "search", "cat")], ["search"], mcp_tools=None)
+    assert refuse([item(0, "cat")], ["search"], mcp_tools=None).code == "unused_tool"
+
+
 def test_a_validation_file_may_use_fewer_tools() -> None:
     check_tools([item(0, "search")], ["search", "cat"], unused=False)

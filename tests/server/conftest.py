@@ -27,9 +27,9 @@ GRADER = {
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """A real server on a free port of the loopback; gives its address."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, ws="none", log_config=None, lifespan="on")
+async def serving(app: Any, port: int = 0) -> AsyncIterator[str]:
+    """A real server on a port of the loopback, a free one by default; gives its address."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, ws="none", log_config=None, lifespan="on")
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -9,7 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
+<<<<<<< HEAD
 from fastapi.responses import RedirectResponse
+=======
+from mcp.server.lowlevel import Server as McpLowLevelServer
+from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent
+from mcp_types import Tool as McpTool
+>>>>>>> part-sources
 
 from agentrft.domain.job import JobStatus, Method
 from agentrft.outbound.signature import Signer
@@ -182,6 +188,38 @@ async def test_a_job_whose_judge_is_gone_fails_with_a_reason(store: Store, loade
     job = await find(store, await work(store, loader))
     assert job.error is not None
     assert (job.error["code"], job.error["param"]) == ("model_not_found", "method.reinforcement.grader.model")
+
+
+def mcp_server(calls: list[str]) -> Any:
+    """An MCP server with the tool that `teach` teaches."""
+    function = ASK["tools"][0]["function"]  # type: ignore[index]
+    tool = McpTool(name=function["name"], description=function["description"], input_schema=function["parameters"])
+
+    async def list_tools(context: Any, params: Any) -> ListToolsResult:
+        return ListToolsResult(tools=[tool])
+
+    async def call_tool(context: Any, params: CallToolRequestParams) -> CallToolResult:
+        calls.append(f"{params.name} {params.arguments}")
+        return CallToolResult(content=[TextContent(text="It was 42.")])
+
+    server: McpLowLevelServer[Any] = McpLowLevelServer("test", on_list_tools=list_tools, on_call_tool=call_tool)
+    return server.streamable_http_app()
+
+
+async def test_rows_without_schemas_are_offered_the_tools_of_an_mcp_server(store: Store, loader: ModelLoader) -> None:
+    calls: list[str] = []
+    model = await teach(store, loader)
+    async with serving(mcp_server(calls)) as url:
+        asked = reinforcement(url, mcp_servers=[{"name": "web", "url": f"{url}/mcp"}]) | {"tools": []}
+        row = {key: value for key, value in ASK.items() if key != "tools"}
+        await submit(store, Method.REINFORCEMENT, asked, rows=[row] * 2, validation=[row], model=model)
+        job = await find(store, await work(store, loader))
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    assert "search {'query': 'revenue'}" in calls
+    [baseline] = EpisodeFiles(store.runs_dir / job.id).read("valid", 0)
+    assert [result["output"] for turn in baseline["turns"] for result in turn["results"]][:1] == ["It was 42."]
+    page = await store.jobs.metrics(job.id)
+    assert [tool["name"] for tool in page[0]["tools"]] == ["search"]
 
 
 async def test_the_model_that_a_job_made_is_served(store: Store, loader: ModelLoader) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from agentrft.domain.errors import UserError
-from agentrft.domain.job import FaultLimits, Job, Limits, Method, Penalty
+from agentrft.domain.job import FaultLimits, Job, Limits, McpAddress, McpCommand, McpServer, Method, Penalty
 from agentrft.domain.training import LoraConfig, Loss
 from agentrft.worker.settle import Facts, settle, settled_hyperparameters
 from tests.worker.requests import GRADER, a_claim
@@ -186,6 +186,19 @@ def test_supervised_settings_are_kept() -> None:
     job = supervised(hyperparameters={"batch_size": 3, "n_epochs": 2}, agentrft={"max_steps": 5})
     assert job.supervised is not None
     assert (job.supervised.batch_size, job.supervised.n_epochs, job.supervised.total_steps) == (3, 2, 5)
+
+
+def test_mcp_servers_are_settled() -> None:
+    web = {"name": "web", "url": "http://x/mcp", "headers": {"A": "b"}, "allowed_tools": ["cat"], "timeout_s": 5.0}
+    local = {"name": "local", "command": "uvx", "args": ["server"], "env": {"KEY": "x"}}
+    rules = reinforcement(agentrft={"mcp_servers": [web, local]}).reinforcement
+    assert rules is not None
+    assert rules.mcp_servers == (
+        McpServer(
+            name="web", at=McpAddress(url="http://x/mcp", headers={"A": "b"}), allowed_tools=("cat",), timeout_s=5.0
+        ),
+        McpServer(name="local", at=McpCommand(argv=("uvx", "server"), env={"KEY": "x"})),
+    )
 
 
 def test_unknown_settings_are_refused() -> None:

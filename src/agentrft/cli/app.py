@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import agentrft
-from agentrft.cli import demo, files, jobs, models, up
+from agentrft.cli import demo, files, jobs, models, serve_tools, up
 from agentrft.cli.connection import NoKey, explain
 from agentrft.demo.follow import JobNotSucceeded
 from agentrft.demo.lock import AlreadyRunning
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command(name="up")(up.up)
 app.command(name="demo")(demo.demo)
+app.command(name="serve-tools")(serve_tools.serve_tools)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(files.app, name="files")
 app.add_typer(models.app, name="models")

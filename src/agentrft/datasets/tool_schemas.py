@@ -12,6 +12,7 @@ from agentrft.datasets.rows import Row
 from agentrft.domain.episode import ToolSpec
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME_RULE = "needs a 'function.name' of 1 to 64 letters, digits, '_' and '-'"
 _FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
 _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -46,6 +47,14 @@ def normalise_tools(raws: list[dict[str, Any]] | None) -> list[dict[str, Any]] |
     return [{**raw, "function": {**raw["function"], "strict": bool(raw["function"].get("strict"))}} for raw in raws]
 
 
+def find_tool_problem(name: str, parameters: Any) -> str | None:
+    """Why a tool of this name and this JSON schema cannot be offered, or None."""
+    if not _NAME.fullmatch(name):
+        return _NAME_RULE
+    problem = _find_schema_problem(parameters)
+    return None if problem is None else f"has 'function.parameters' that {problem}"
+
+
 def _read_tools(raws: list[Any], row: Row) -> tuple[ToolSpec, ...]:
     tools = tuple(_read_tool(raw, number, row) for number, raw in enumerate(raws, start=1))
     names = [tool.name for tool in tools]
@@ -66,17 +75,17 @@ def _read_tool(raw: Any, number: int, row: Row) -> ToolSpec:
     if extra is not None:
         refuse(f'contains an extra "{extra}"')
     name, description = function.get("name"), function.get("description")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        refuse("needs a 'function.name' of 1 to 64 letters, digits, '_' and '-'")
     if not isinstance(description, str | None):
         refuse("has a 'function.description' that is not a string")
     if not isinstance(function.get("strict"), bool | None):
         refuse("has a 'function.strict' that is not a boolean")
     parameters = function.get("parameters")
     parameters = _NO_PARAMETERS if parameters is None else parameters
-    problem = _find_schema_problem(parameters)
+    if not isinstance(name, str):
+        refuse(_NAME_RULE)
+    problem = find_tool_problem(name, parameters)
     if problem is not None:
-        refuse(f"has 'function.parameters' that {problem}")
+        refuse(problem)
     return ToolSpec(name=name, description=description or "", parameters=parameters)
 
 

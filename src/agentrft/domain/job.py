@@ -65,6 +65,33 @@ class JudgeEndpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class McpAddress:
+    """An MCP server that listens at a URL (streamable HTTP). Header values are secrets."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpCommand:
+    """An MCP server that the worker starts and talks to over its standard streams. Values of `env` are secrets."""
+
+    argv: tuple[str, ...]  # the program and its arguments
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    """A server that brings its tools with their schemas."""
+
+    name: str
+    at: McpAddress | McpCommand
+    allowed_tools: tuple[str, ...] | None = None  # None: all that it lists
+    timeout_s: float = 60.0  # for one try of a call
+    deadline_s: float = 180.0  # for all tries of one call, connecting included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How completions are drawn. Training samples at temperature 1, untruncated: log-probabilities are then exact."""
 
@@ -146,6 +173,7 @@ class Reinforcement:
     signing_secret: str | None = field(default=None, repr=False)  # of all requests to the user's endpoints
     faults: FaultLimits = field(default_factory=FaultLimits)
     grader_sees_trace: bool = True  # whether graders get the whole way to the answer, under `sample.agentrft`
+    mcp_servers: tuple[McpServer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ async def check_job(store: Store, project_id: str, spec: JobSpec) -> ModelRow:
     validation = None
     if spec.validation_file is not None:
         validation = await _find_file(store, project_id, spec.validation_file, param="validation_file")
+    _check_mcp_servers(store.settings, spec)
     await asyncio.to_thread(_check_rows, store.settings, spec, training, validation)
     return model
 
@@ -79,6 +80,18 @@ async def _check_family(store: Store, model: ModelRow) -> None:
         raise UserError(error.message, param="model", code=error.code or "unsupported_model") from None
 
 
+def _check_mcp_servers(settings: Settings, spec: JobSpec) -> None:
+    for index, server in enumerate(spec.mcp_servers):
+        if server.command is not None and not settings.allow_mcp_stdio:
+            message = (
+                f"The MCP server '{server.name}' is a command that the worker would run on its own machine, which this "
+                "installation does not allow. Serve it over HTTP and give its 'url', or have the operator start server "
+                "and worker with AGENTRFT_ALLOW_MCP_STDIO=true."
+            )
+            param = f"method.reinforcement.agentrft.mcp_servers[{index}].command"
+            raise UserError(message, param=param, code="mcp_stdio_not_allowed")
+
+
 async def _find_file(store: Store, project_id: str, file_id: str, *, param: str) -> Path:
     file = await store.files.find(project_id, file_id)
     if file is None:
@@ -99,7 +112,7 @@ def _check_rows(settings: Settings, spec: JobSpec, training: Path, validation: P
         else:
             items = load_items(path, param=param)
             count = len(items)
-            check_tools(items, spec.tools, unused=param == "training_file")
+            check_tools(items, spec.tools, unused=param == "training_file", mcp_tools=spec.mcp_tools)
         _check_count(count, param=param, least=settings.min_rows, most=most)
 
 

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     max_validation_rows: int = Field(default=1_000, ge=1)
     worker_timeout_s: float = Field(default=30.0, gt=0)  # a worker silent for longer counts as dead
     generate_timeout_s: float = Field(default=600.0, gt=0)  # for one completion, queueing included
+    allow_mcp_stdio: bool = False  # whether jobs may have the worker start MCP servers: any command, as its user
 
     @field_validator("data_dir", "models_dir")
     @classmethod

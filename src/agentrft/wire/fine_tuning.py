@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from agentrft.domain.signing_secret import read_signing_secret
 from agentrft.domain.training import Loss
 from agentrft.wire.graders import Headers, HttpUrl
+from agentrft.wire.mcp_servers import McpServers
 from agentrft.wire.response_format import ResponseFormat
 from agentrft.wire.strict import INTEGER_OR_AUTO, NUMBER_OR_AUTO, Auto, Strict
 
@@ -135,6 +136,7 @@ class ReinforcementSettings(Weights):
     max_episode_s: Annotated[float, Field(gt=0, le=86400)] | None = None  # wall clock, and of a grading too
     faults: FaultSettings | None = None
     grader_sees_trace: bool | None = None  # whether graders get the whole way to the answer, under `sample.agentrft`
+    mcp_servers: McpServers | None = None
 
 
 class SupervisedSettings(Weights):

@@ -1,6 +1,6 @@
 """From the body of a job request to its settled shape: every part read, names of defaults filled in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ from agentrft.domain.errors import UserError
 from agentrft.domain.job import Method
 from agentrft.wire.fine_tuning import JobRequest, MethodSettings, Reinforcement, Supervised
 from agentrft.wire.masking import mask
+from agentrft.wire.mcp_servers import McpServer
 from agentrft.wire.strict import parse
 
 
@@ -22,7 +23,8 @@ class JobSpec:
     suffix: str | None
     seed: int | None
     metadata: Mapping[str, str] | None
-    tools: tuple[str, ...]  # names of the tools that the job serves
+    tools: tuple[str, ...]  # names of the tools that the job serves over HTTP
+    mcp_servers: tuple[McpServer, ...]
     settings: Mapping[str, Any] = field(repr=False)  # `{"type": ..., <type>: {...}}` with defaults, secrets in clear
 
     @property
@@ -34,6 +36,12 @@ class JobSpec:
         """The same job with this grader, in normal form, in place of what was sent."""
         inner = {**self.settings[self.method.value], "grader": grader}
         return replace(self, settings={**self.settings, self.method.value: inner})
+
+    @property
+    def mcp_tools(self) -> frozenset[str] | None:
+        """The tools that MCP servers may serve; None when that is not known before they are asked."""
+        allowed = [server.allowed_tools for server in self.mcp_servers]
+        return None if None in allowed else frozenset(name for names in allowed for name in names or ())
 
     @property
     def masked_settings(self) -> Mapping[str, Any]:
@@ -53,6 +61,10 @@ def read_job_request(body: object) -> JobSpec:
     method = _read_method(request)
     settings = _read_settings(method, request)
     inner = settings[method.value]
+    tools = tuple(tool["name"] for tool in inner.get("tools") or ())
+    servers = (inner.get("agentrft") or {}).get("mcp_servers") or ()
+    mcp_servers = tuple(McpServer.model_validate(server) for server in servers)
+    _check_names(tools, mcp_servers)
     return JobSpec(
         method=method,
         model=request.model,
@@ -61,7 +73,8 @@ def read_job_request(body: object) -> JobSpec:
         suffix=request.suffix,
         seed=request.seed,
         metadata=request.metadata,
-        tools=tuple(tool["name"] for tool in inner.get("tools") or ()),
+        tools=tools,
+        mcp_servers=mcp_servers,
         settings=settings,
     )
 
@@ -95,6 +108,18 @@ def _read_reinforcement(given: object, at: str, old_hyperparameters: object) -> 
     read = parse(Reinforcement, given, at=at)
     settings = read.model_dump(exclude_none=True, by_alias=True, mode="json")
     return {"response_format": None, "tools": [], **settings}
+
+
+def _check_names(tools: Sequence[str], servers: Sequence[McpServer]) -> None:
+    """Refuse a tool that two would serve. What servers list beyond `allowed_tools` is known to the worker only."""
+    owners = dict.fromkeys(tools, "the job's 'tools'")
+    for index, server in enumerate(servers):
+        for name in server.allowed_tools or ():
+            if name in owners:
+                param = f"method.reinforcement.agentrft.mcp_servers[{index}].allowed_tools"
+                message = f"Invalid '{param}': the tool '{name}' is served by {owners[name]} already; leave one out."
+                raise UserError(message, param=param, code="invalid_value")
+            owners[name] = f"the MCP server '{server.name}'"
 
 
 def _with_old_hyperparameters(given: object, old: object, at: str) -> tuple[object, str]:

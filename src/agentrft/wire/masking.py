@@ -1,4 +1,4 @@
-"""What may be shown of a request: header values become asterisks, as OpenAI shows them."""
+"""What may be shown of a request: values of headers and environments become asterisks, as OpenAI shows headers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,12 @@ from agentrft.wire.strict import MASK
 
 
 def mask(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a method's settings with every header value of tools and graders, and the signing secret, replaced."""
+    """A copy of a method's settings with every header and `env` value, and the signing secret, replaced."""
     return {key: _mask_value(key, value) for key, value in settings.items()}
 
 
 def _mask_value(key: str, value: Any) -> Any:
-    if key == "headers" and isinstance(value, Mapping):
+    if key in ("headers", "env") and isinstance(value, Mapping):
         return dict.fromkeys(value, MASK)
     if key == "signing_secret" and value is not None:
         return MASK

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class StoreJournal:
         self._position: Callable[[], Mapping[str, Any]] = dict
         rules = job.reinforcement or job.supervised
         self._total_steps = rules.total_steps if rules else 0
+        self._tool_names: Sequence[str] = ()
 
     @property
     def folder(self) -> Path:
@@ -48,6 +49,10 @@ class StoreJournal:
     def follow(self, position: Callable[[], Mapping[str, Any]]) -> None:
         """`position` says at every checkpoint where the order of the examples stands."""
         self._position = position
+
+    def name_tools(self, names: Sequence[str]) -> None:
+        """The tools that metrics events tell apart."""
+        self._tool_names = names
 
     async def episode(self, split: str, step: int, graded: GradedEpisode) -> None:
         """See ports.Journal."""
@@ -115,8 +120,7 @@ class StoreJournal:
         rules = self._job.reinforcement
         if rules is None:
             return
-        names = [tool.name for tool in rules.tools]
-        data = reinforcement_data(step, self._total_steps, metrics, tools=names, grader=rules.grader)
+        data = reinforcement_data(step, self._total_steps, metrics, tools=self._tool_names, grader=rules.grader)
         message = events.step_message(
             step,
             self._total_steps,

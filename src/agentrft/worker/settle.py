@@ -10,6 +10,9 @@ from agentrft.domain.job import (
     Job,
     LifecycleEndpoint,
     Limits,
+    McpAddress,
+    McpCommand,
+    McpServer,
     Method,
     Optimizer,
     Penalty,
@@ -21,6 +24,7 @@ from agentrft.domain.job import (
 from agentrft.domain.training import LoraConfig, Loss
 from agentrft.store.queue import Claim
 from agentrft.wire import fine_tuning as wire
+from agentrft.wire.mcp_servers import McpServer as WireMcpServer
 from agentrft.wire.strict import parse
 
 # Defaults of the rl-engine reference, section 0, for the embedded engine.
@@ -136,6 +140,7 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         min_group=min(group_size, max(MIN_GROUP, ceil(group_size / 2))),
         faults=_fault_limits(ours.faults),
         grader_sees_trace=ours.grader_sees_trace is not False,
+        mcp_servers=tuple(_mcp_server(server) for server in ours.mcp_servers or ()),
     )
 
 
@@ -172,6 +177,18 @@ def _endpoint(tool: wire.Tool) -> ToolEndpoint:
 
 def _lifecycle(given: wire.LifecycleSettings | None) -> LifecycleEndpoint | None:
     return LifecycleEndpoint(url=given.url, headers=dict(given.headers or {})) if given else None
+def _mcp_server(server: WireMcpServer) -> McpServer:
+    given = {"timeout_s": server.timeout_s, "deadline_s": server.deadline_s}
+    if server.url is not None:
+        at: McpAddress | McpCommand = McpAddress(url=server.url, headers=dict(server.headers or {}))
+    else:
+        at = McpCommand(argv=(server.command or "", *(server.args or ())), env=dict(server.env or {}))
+    return McpServer(
+        name=server.name,
+        at=at,
+        allowed_tools=tuple(server.allowed_tools) if server.allowed_tools is not None else None,
+        **{key: value for key, value in given.items() if value is not None},
+    )
 
 
 def _limits(asked: wire.Reinforcement, ours: Any) -> Limits:

@@ -8,7 +8,8 @@ import httpx2
 import openai
 import pytest
 
-from agentrft.store import Store
+from agentrft.server import create_app
+from agentrft.store import Settings, Store
 from agentrft.store.events import step_message
 
 ROW = {"messages": [{"role": "user", "content": "How much?"}], "reference_answer": "42"}
@@ -132,6 +133,45 @@ async def test_tools_of_data_and_job_must_be_the_same(
     assert error.param is not None
     assert error.param.startswith("method.reinforcement.tools")
     assert "cat" in error.message
+
+
+WEB = {"name": "web", "url": "http://127.0.0.1:9/mcp", "headers": {"X-Key": "hush-hush"}}
+LOCAL = {"name": "local", "command": "uvx", "env": {"KEY": "hush-hush"}}
+
+
+async def test_a_job_may_take_its_tools_from_mcp_servers(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any], store: Store
+) -> None:
+    body = changed(job_body, tools=[], agentrft={"mcp_servers": [WEB]})
+    job = await client.fine_tuning.jobs.create(**body)
+    shown = job.to_dict()["method"]["reinforcement"]["agentrft"]["mcp_servers"]
+    assert shown == [WEB | {"headers": {"X-Key": "**********"}}]
+    claim = await store.queue.claim(await store.workers.register(device="cpu"))
+    assert claim is not None
+    assert claim.request["reinforcement"]["agentrft"]["mcp_servers"] == [WEB]
+
+
+async def test_a_tool_that_no_mcp_server_may_serve_is_refused(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any]
+) -> None:
+    servers = [WEB | {"allowed_tools": ["cat"]}]
+    error = await refused(client, changed(job_body, tools=[], agentrft={"mcp_servers": servers}))
+    assert (error.param, error.code) == ("method.reinforcement.tools", "missing_tool")
+
+
+async def test_a_process_on_the_workers_machine_is_for_the_operator_to_allow(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any], settings: Settings, run_app: Any
+) -> None:
+    body = changed(job_body, tools=[], agentrft={"mcp_servers": [WEB, LOCAL]})
+    error = await refused(client, body)
+    assert error.param == "method.reinforcement.agentrft.mcp_servers[1].command"
+    assert "AGENTRFT_ALLOW_MCP_STDIO=true" in error.message
+    async with (
+        run_app(create_app(settings.model_copy(update={"allow_mcp_stdio": True}))) as url,
+        openai.AsyncOpenAI(api_key=client.api_key, base_url=f"{url}/v1") as allowed,
+    ):
+        job = await allowed.fine_tuning.jobs.create(**body)
+    assert "hush-hush" not in job.to_json()
 
 
 @pytest.mark.parametrize(
