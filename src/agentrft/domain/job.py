@@ -99,6 +99,8 @@ class Reinforcement:
     max_refills: int = 2  # further draws of items, each at most a batch, to replace groups without signal
     max_attempts: int = 3  # of one episode that meets a fault
     min_group: int = 2  # valid attempts below which a group is skipped
+    monitor_graders: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # watch, and are never in the loss
+    check_grader: bool = True  # grade some episodes of the baseline twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

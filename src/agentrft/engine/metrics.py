@@ -52,9 +52,10 @@ Of the step:
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from math import fsum, sqrt
+from math import fsum
 from statistics import pstdev
 
+from agentrft.analysis.statistics import clustered_stderr
 from agentrft.domain.episode import GradedEpisode, Group, StopReason, TokenKind, ToolResult
 from agentrft.domain.faults import Fault, FaultOwner
 from agentrft.domain.job import Penalty
@@ -161,15 +162,9 @@ def _rewards(valid: Sequence[GradedEpisode]) -> Metrics:
 
 def _stderr(valid: Sequence[GradedEpisode]) -> Metrics:
     """Attempts at one item are alike, so items are what is counted (clustered errors: arXiv 2411.00640)."""
-    clusters: defaultdict[int, list[float]] = defaultdict(list)
-    for graded in valid:
-        clusters[graded.episode.item.index].append(graded.reward)
-    count = len(clusters)
-    if count < 2:
-        return {}
-    mean = fsum(graded.reward for graded in valid) / len(valid)
-    squares = fsum(fsum(reward - mean for reward in rewards) ** 2 for rewards in clusters.values())
-    return {"reward_stderr": sqrt(squares * count / (count - 1)) / len(valid)}
+    items = [graded.episode.item.index for graded in valid]
+    stderr = clustered_stderr([graded.reward for graded in valid], items)
+    return {} if stderr is None else {"reward_stderr": stderr}
 
 
 def _policy(valid: Sequence[GradedEpisode]) -> Metrics:

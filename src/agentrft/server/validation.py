@@ -30,6 +30,9 @@ async def check_job(store: Store, project_id: str, spec: JobSpec) -> ModelRow:
         validation = await _find_file(store, project_id, spec.validation_file, param="validation_file")
     if spec.grader is not None:
         await asyncio.to_thread(validate_grader, spec.grader)
+    for index, monitor in enumerate(spec.monitor_graders):
+        param = f"method.reinforcement.agentrft.monitor_graders[{index}]"
+        await asyncio.to_thread(validate_grader, monitor, param=param)
     await asyncio.to_thread(_check_rows, store.settings, spec, training, validation)
     return model
 

@@ -95,6 +95,8 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
+    monitor_graders: Annotated[list[dict[str, Any]], Field(max_length=8, repr=False)] | None = None
+    check_grader: bool | None = None
 
 
 class SupervisedSettings(Weights):

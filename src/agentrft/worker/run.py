@@ -21,6 +21,7 @@ from agentrft.store import Store
 from agentrft.store.queue import Claim
 from agentrft.tools import HttpTools
 from agentrft.worker.engine import Engine, open_engine
+from agentrft.worker.guard import open_guard
 from agentrft.worker.journal import StoreJournal
 from agentrft.worker.models import LoadedModel, ModelLoader
 from agentrft.worker.resume import ResumePoint, read_resume_point
@@ -141,11 +142,12 @@ async def _reinforce(work: _Work) -> Checkpoint:
         HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as tools,
         make_grader(rules.grader, response_format=rules.response_format) as grader,
         work.engine.sampler as sampler,
+        open_guard(journal, rules, rows=work.point.rows if work.point else ()) as guard,
     ):
         world = World(sampler=sampler, chat=work.loaded.chat, tools=tools, grader=grader, trainer=work.engine.trainer)
         order = work.order(training)
         try:
-            return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=work.resume)
+            return await reinforce(job, world, order=order, validation=validation, journal=guard, resume=work.resume)
         finally:
             await asyncio.gather(*warnings)
 

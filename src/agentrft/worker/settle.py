@@ -124,6 +124,8 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         penalty=_penalty(ours.penalty),
         loss=Loss(ours.loss or Loss.RFT_V1),
         max_refills=MAX_REFILLS if ours.max_refills is None else ours.max_refills,
+        monitor_graders=tuple(ours.monitor_graders or ()),
+        check_grader=ours.check_grader is not False,
     )
 
 
