@@ -1,5 +1,6 @@
 """`agentrft graders`: what a grader can be made to pay, before training finds out."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,8 +8,8 @@ import typer
 from rich.console import Console
 
 from agentrft.cli.connection import connect
-from agentrft.cli.output import Json, write_json, write_table
-from agentrft.cli.streaming import ask, number, read_grader
+from agentrft.cli.output import Json, number, write_json, write_table
+from agentrft.cli.streaming import ask
 
 app = typer.Typer(help="Check graders.", no_args_is_help=True)
 
@@ -66,6 +67,19 @@ def check(
     else:
         _write(found)
     raise typer.Exit(EXIT_CODES[found["verdict"]])
+
+
+def read_grader(path: Path | None) -> dict[str, Any] | None:
+    """A grader from a JSON file: as in a job's `method.reinforcement.grader`."""
+    if path is None:
+        return None
+    try:
+        grader = json.loads(path.read_text())
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is no JSON: {error}") from None
+    if not isinstance(grader, dict):
+        raise typer.BadParameter(f'{path} must hold one grader: an object with a "type"')
+    return grader
 
 
 def _write(found: dict[str, Any]) -> None:

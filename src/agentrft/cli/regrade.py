@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 
 from agentrft.cli.connection import connect
+from agentrft.cli.graders import read_grader
 from agentrft.cli.jobs import JobId
-from agentrft.cli.output import Json, write_json, write_table
-from agentrft.cli.streaming import ask, number, read_grader
+from agentrft.cli.output import Json, number, write_json, write_table
+from agentrft.cli.streaming import ask
 
 ANSWER_CHARS = 40
 

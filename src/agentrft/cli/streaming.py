@@ -1,11 +1,8 @@
 """Long work of the server: its progress while it lasts, and its result."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
-import typer
 from openai import OpenAI, Stream
 from rich.console import Console
 from rich.progress import Progress
@@ -38,21 +35,3 @@ def _show(shown: Progress, task: Any, progress: Mapping[str, int]) -> None:
     total = progress.get("total")
     steps = f", step {progress['steps_done'] + 1} of {progress['steps']}" if "steps" in progress else ""
     shown.update(task, completed=done, total=total, description=f"graded {done}{steps}")
-
-
-def read_grader(path: Path | None) -> dict[str, Any] | None:
-    """A grader from a JSON file: as in a job's `method.reinforcement.grader`."""
-    if path is None:
-        return None
-    try:
-        grader = json.loads(path.read_text())
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is no JSON: {error}") from None
-    if not isinstance(grader, dict):
-        raise typer.BadParameter(f'{path} must hold one grader: an object with a "type"')
-    return grader
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
