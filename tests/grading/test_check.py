@@ -15,7 +15,7 @@ ITEMS = [an_item(index, question=f"Revenue of {2000 + index}?") for index in ran
 
 def case(index: int) -> Case:
     item = ITEMS[index]
-    replies = [f"revenue {100 + index}"]
+    replies = [f"revenue {100 + index}, costs 3"]
     attempts = (
         played(item, str(100 + index), replies=replies, trace_id=f"right{index}"),
         played(item, "7", replies=replies, trace_id=f"wrong{index}"),
@@ -34,8 +34,8 @@ async def paid(grader: Grader) -> dict[str, float | None]:
 async def test_a_strict_grader_pays_for_the_reference_alone() -> None:
     strict = FunctionGrader(lambda episode: float(episode.answer == str(100 + episode.item.index)))
     report = await check_grader(strict, CASES)
-    assert (report.verdict, report.real_mean, report.real_episodes, report.items) == (Verdict.SUSPICIOUS, 0.5, 8, 4)
-    # The constant is right for one item of four: half of what real episodes earn, on four items.
+    assert (report.verdict, report.real_mean, report.real_episodes, report.items) == (Verdict.FINE, 0.5, 8, 4)
+    # The constant is right for one item of four: half of what real episodes earn, which is not yet suspicious.
     assert {trick.name for trick in report.tricks if trick.reward_mean} == {"constant", "reference"}
     assert report.noise is not None
     assert report.noise.deterministic

@@ -18,6 +18,7 @@ ComputeMultiplier = Annotated[Annotated[float, Field(gt=0.00001, le=10)] | Auto,
 CountOrAuto = Annotated[Annotated[int, Field(ge=1)] | Auto, INTEGER_OR_AUTO]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Monitors = Annotated[list[dict[str, Any]], Field(max_length=8)]
 LossName = Annotated[Loss, Field(strict=False)]
 
 
@@ -95,7 +96,7 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
-    monitor_graders: Annotated[list[dict[str, Any]], Field(max_length=8, repr=False)] | None = None
+    monitor_graders: Monitors | None = Field(default=None, repr=False)  # read by wire.graders
     check_grader: bool | None = None
 
 
