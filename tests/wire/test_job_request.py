@@ -9,6 +9,7 @@ from agentrft.domain.job import Method
 from agentrft.domain.training import Loss
 from agentrft.wire.fine_tuning import Reinforcement
 from agentrft.wire.job_request import read_job_request
+from agentrft.wire.masking import holds_mask
 from agentrft.wire.strict import parse
 
 GRADER = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "{{item.a}}", "operation": "eq"}
@@ -216,6 +217,35 @@ def test_secrets_are_masked_in_what_may_be_shown() -> None:
         "type": "endpoint", "name": "g", "url": "http://localhost:1/g", "headers": {"X-Key": "hush"}, "rate_limit": 5.0,
     }  # fmt: skip
     assert "hush" not in repr(spec)
+
+
+def test_monitor_graders_are_read_and_masked_as_the_grader_is() -> None:
+    endpoint = {"type": "endpoint", "url": "http://localhost:1/g", "headers": {"X-Key": "hush"}, "name": "judge"}
+    spec = read_job_request(body(agentrft={"monitor_graders": [endpoint, GRADER], "check_grader": False}))
+    judge, exact = spec.monitor_graders
+    assert judge == endpoint
+    assert exact["name"].startswith("grader-")
+    shown = spec.masked_settings["reinforcement"]["agentrft"]
+    assert [grader.get("headers") for grader in shown["monitor_graders"]] == [{"X-Key": "**********"}, None]
+    assert shown["check_grader"] is False
+    assert "hush" not in repr(spec)
+
+
+def test_a_wrong_monitor_grader_is_named_by_its_path() -> None:
+    at = "method.reinforcement.agentrft.monitor_graders"
+    assert refused(body(agentrft={"monitor_graders": [GRADER, {"type": "oracle"}]}))[0] == f"{at}[1].type"
+    named = GRADER | {"name": "same"}
+    assert refused(body(agentrft={"monitor_graders": [named, named]}))[0] == f"{at}[1].name"
+    assert refused(body(agentrft={"monitor_graders": [GRADER] * 9}))[0] == at
+    assert refused(body(agentrft={"monitor_graders": {}}))[0] == at
+
+
+def test_asterisks_in_a_header_are_known_for_a_mask_and_those_elsewhere_are_not() -> None:
+    masked = {"type": "endpoint", "headers": {"X-Key": "**********"}}
+    assert holds_mask(masked)
+    assert holds_mask({"type": "multi", "graders": {"a": masked}})
+    assert holds_mask({"graders": [masked]})
+    assert not holds_mask({"type": "python", "source": "**********", "headers": {"X-Key": "hush"}})
 
 
 def test_graders_are_normalised() -> None:

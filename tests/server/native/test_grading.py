@@ -16,7 +16,7 @@ CONTAINS = {**GRADER, "name": "contains", "operation": "like"}
 async def job_id(client: openai.AsyncOpenAI, job_body: dict[str, Any], store: Store, put: Put) -> str:
     job_body |= {"training_file": await put(*rows()), "validation_file": await put(*rows())}
     job = await client.fine_tuning.jobs.create(**job_body)
-    save_episodes(store, job.id)
+    save_episodes(store.runs_dir, job.id)
     return job.id
 
 

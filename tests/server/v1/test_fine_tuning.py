@@ -116,6 +116,14 @@ async def test_a_bad_row_is_named(
         assert words in error.message
 
 
+async def test_a_monitor_grader_that_cannot_run_is_refused(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any]
+) -> None:
+    broken = {"type": "python", "name": "m", "source": "def grade(sample): return 1.0"}
+    error = await refused(client, changed(job_body, agentrft={"monitor_graders": [broken]}))
+    assert error.param == "method.reinforcement.agentrft.monitor_graders[0].source"
+
+
 async def test_tools_of_data_and_job_must_be_the_same(
     client: openai.AsyncOpenAI, job_body: dict[str, Any], put: Put
 ) -> None:
