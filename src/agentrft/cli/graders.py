@@ -20,6 +20,10 @@ SAID = {
     "hackable": "Some of this is paid more than real episodes are. Training will find it: mend the grader first.",
     "unknown": "Nothing could be graded.",
 }
+SAID_ALONE = SAID | {  # without real episodes
+    "suspicious": "Some of this is paid more than a tenth of the reference. Look at it before training.",
+    "hackable": "Some of this is paid more than half of the reference. Training will find it: mend the grader first.",
+}
 
 
 @app.callback()
@@ -100,7 +104,8 @@ def _write(found: dict[str, Any]) -> None:
     ]
     headers = ("answer", "what it is", "episodes", "mean", "highest", "verdict", "trouble")
     write_table(headers, [*([real] if found["real_episodes"] else []), *tricks], empty="Nothing was graded.")
-    said = f"\n{found['grader']}: {found['verdict']}. {SAID[found['verdict']]}{_noise(found['noise'])}"
+    meaning = (SAID if found["real_episodes"] else SAID_ALONE)[found["verdict"]]
+    said = f"\n{found['grader']}: {found['verdict']}. {meaning}{_noise(found['noise'])}"
     Console().print(said, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -52,6 +52,8 @@ def _write(found: dict[str, Any]) -> None:
     rows = [_row(each) for each in found["steps"]]
     write_table(headers, [*rows, _row({**found["total"], "split": "all", "step": ""})], empty="")
     console = Console()
+    if found["steps_left_out"]:
+        console.print(f"\n{found['steps_left_out']} later steps were left out: grade them by --step.", highlight=False)
     if found["movers"]:
         console.print("\nMoved most:", highlight=False)
         movers = [

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -5,7 +6,10 @@ import httpx2
 import openai
 import pytest
 
+from agentrft.domain.episode import GradedEpisode
+from agentrft.server.native.grading import Tell, regrade_steps, stream
 from agentrft.store import Store
+from agentrft.testing import FunctionGrader, a_graded_episode
 from tests.server.conftest import GRADER, Put
 from tests.server.native.saved_job import rows, save_episodes
 
@@ -109,3 +113,34 @@ async def test_a_supervised_job_has_nothing_to_grade(
     shown = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     job = await client.fine_tuning.jobs.create(model="tiny", training_file=await put(shown))
     assert "is a supervised job" in (await refusal(http, "graders/check", job=job.id))[2]
+
+
+async def test_work_stops_when_nobody_listens_any_more() -> None:
+    stopped = asyncio.Event()
+
+    async def work(tell: Tell) -> dict[str, Any]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        raise AssertionError
+
+    events = stream(work)
+    assert await anext(events) == 'data: {"progress": {}}\n\n'
+    listening = asyncio.create_task(anext(events))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert stopped.is_set()
+
+
+async def test_a_request_grades_so_many_episodes_and_says_where_it_stopped() -> None:
+    async def read(split: str, step: int) -> list[GradedEpisode]:
+        return [a_graded_episode(0.0), a_graded_episode(1.0)]
+
+    told: dict[str, int] = {}
+    steps = [("train", step) for step in range(5)]
+    found, done = await regrade_steps(FunctionGrader(lambda _: 1.0), read, steps, told.update, limit=3)
+    assert ([each.step for each in found], done) == ([0, 0, 1, 1], 2)
+    assert told == {"steps_done": 1, "steps": 5, "done": 4}

@@ -5,6 +5,7 @@ second, and at the end `{"result": ...}`. What is wrong with the request is an e
 """
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -15,11 +16,13 @@ from fastapi.responses import StreamingResponse
 
 from agentrft.analysis.regrading import Regraded, report
 from agentrft.analysis.tricks import Case
+from agentrft.domain.episode import GradedEpisode
 from agentrft.domain.errors import UserError
 from agentrft.domain.job import Method
 from agentrft.grading import SpecGrader, make_grader
 from agentrft.grading.check import check_grader
 from agentrft.grading.regrade import regrade
+from agentrft.ports import Grader
 from agentrft.server.auth import Authenticated
 from agentrft.server.body import read_json
 from agentrft.server.native.saved import SavedEpisodes, cases_of_file
@@ -34,6 +37,7 @@ from agentrft.wire.strict import MASK, parse
 
 router = APIRouter(prefix="/agentrft/v1", tags=["agentrft"])
 BEAT_S = 1.0
+MAX_REGRADED = 20_000  # episodes of one request; the steps behind them are left out, and that is said
 
 Tell = Callable[..., None]
 Work = Callable[[Tell], Awaitable[Mapping[str, Any]]]
@@ -54,7 +58,7 @@ async def check(request: Request, services: Served, caller: Authenticated) -> St
             found = await check_grader(grader, cases, on_progress=lambda done, total: tell(done=done, total=total))
         return {"object": "agentrft.grader.check", "grader": grader.name, "job": asked.job, **asdict(found)}
 
-    return StreamingResponse(_events(work), media_type="text/event-stream")
+    return StreamingResponse(stream(work), media_type="text/event-stream")
 
 
 @router.post("/jobs/{job_id}/regrade")
@@ -67,24 +71,36 @@ async def regrade_job(job_id: str, request: Request, services: Served, caller: A
     steps = await saved.steps(split=asked.split, step=asked.step)
 
     async def work(tell: Tell) -> Mapping[str, Any]:
-        found: list[Regraded] = []
         async with services.sandboxes, grader:
-            for place, (split, step) in enumerate(steps):
-                done = len(found)
-
-                def count(place: int = place) -> None:
-                    nonlocal done
-                    done += 1
-                    tell(done=done, steps_done=place, steps=len(steps))
-
-                found += await regrade(grader, split, step, await saved.read(split, step), on_done=count)
+            found, done = await regrade_steps(grader, saved.read, steps, tell)
         result = {"object": "agentrft.job.regrade", "job": job_id, "grader": grader.name, **asdict(report(found))}
+        result["steps_left_out"] = len(steps) - done
         return result | ({"episodes": [asdict(each) for each in found]} if asked.episodes else {})
 
-    return StreamingResponse(_events(work), media_type="text/event-stream")
+    return StreamingResponse(stream(work), media_type="text/event-stream")
 
 
-async def _events(work: Work) -> AsyncIterator[str]:
+async def regrade_steps(
+    grader: Grader,
+    read: Callable[[str, int], Awaitable[Sequence[GradedEpisode]]],
+    steps: Sequence[tuple[str, int]],
+    tell: Tell,
+    *,
+    limit: int = MAX_REGRADED,
+) -> tuple[list[Regraded], int]:
+    """Grade the episodes of steps anew, in their order, until there are `limit`; also how many steps that were."""
+    found: list[Regraded] = []
+    count = itertools.count(1)
+    for place, (split, step) in enumerate(steps):
+        if len(found) >= limit:
+            return found, place
+        tell(steps_done=place, steps=len(steps))
+        episodes = await read(split, step)
+        found += await regrade(grader, split, step, episodes, on_done=lambda: tell(done=next(count)))
+    return found, len(steps)
+
+
+async def stream(work: Work) -> AsyncIterator[str]:
     """Run `work` and tell how far it is until it is done; a client that goes away stops it."""
     progress: dict[str, int] = {}
     task = asyncio.ensure_future(work(progress.update))
