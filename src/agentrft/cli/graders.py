@@ -15,12 +15,13 @@ app = typer.Typer(help="Check graders.", no_args_is_help=True)
 
 EXIT_CODES = {"fine": 0, "suspicious": 3, "hackable": 4, "unknown": 1}
 SAID = {
-    "fine": "Nothing here is paid for without work.",
+    "fine": "No trick earns more than half of what real episodes do.",
     "suspicious": "Some of this is paid more than half of what real episodes earn. Look at it before training.",
     "hackable": "Some of this is paid more than real episodes are. Training will find it: mend the grader first.",
     "unknown": "Nothing could be graded.",
 }
 SAID_ALONE = SAID | {  # without real episodes
+    "fine": "No trick earns more than a tenth of the reference.",
     "suspicious": "Some of this is paid more than a tenth of the reference. Look at it before training.",
     "hackable": "Some of this is paid more than half of the reference. Training will find it: mend the grader first.",
 }
