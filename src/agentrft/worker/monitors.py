@@ -14,7 +14,7 @@ from agentrft.ports import Grader
 
 log = logging.getLogger(__name__)
 TRAIN_SHARE = 20  # one of so many training episodes: 5 % (rl-engine reference, section 4)
-WIDTH = 8  # gradings at once
+WIDTH = 16  # gradings at once
 GRACE_S = 60.0  # that the end of a step waits for gradings under way
 MAX_BARREN_STEPS = 3  # in a row without a single grade, and a monitor is given up
 
