@@ -219,23 +219,21 @@ def test_secrets_are_masked_in_what_may_be_shown() -> None:
     assert "hush" not in repr(spec)
 
 
-def test_monitor_graders_are_read_and_masked_as_the_grader_is() -> None:
+def test_monitor_graders_are_masked_as_the_grader_is() -> None:
     endpoint = {"type": "endpoint", "url": "http://localhost:1/g", "headers": {"X-Key": "hush"}, "name": "judge"}
-    spec = read_job_request(body(agentrft={"monitor_graders": [endpoint, GRADER], "check_grader": False}))
-    judge, exact = spec.monitor_graders
-    assert judge == endpoint
-    assert exact["name"].startswith("grader-")
+    spec = read_job_request(body(agentrft={"monitor_graders": [GRADER], "check_grader": False}))
+    assert spec.monitor_graders == (GRADER,)
+    spec = spec.with_monitors([endpoint, GRADER])
+    assert spec.monitor_graders == (endpoint, GRADER)
     shown = spec.masked_settings["reinforcement"]["agentrft"]
     assert [grader.get("headers") for grader in shown["monitor_graders"]] == [{"X-Key": "**********"}, None]
     assert shown["check_grader"] is False
     assert "hush" not in repr(spec)
+    assert read_job_request(body()).monitor_graders == ()
 
 
-def test_a_wrong_monitor_grader_is_named_by_its_path() -> None:
+def test_monitor_graders_are_a_list_of_at_most_eight() -> None:
     at = "method.reinforcement.agentrft.monitor_graders"
-    assert refused(body(agentrft={"monitor_graders": [GRADER, {"type": "oracle"}]}))[0] == f"{at}[1].type"
-    named = GRADER | {"name": "same"}
-    assert refused(body(agentrft={"monitor_graders": [named, named]}))[0] == f"{at}[1].name"
     assert refused(body(agentrft={"monitor_graders": [GRADER] * 9}))[0] == at
     assert refused(body(agentrft={"monitor_graders": {}}))[0] == at
 

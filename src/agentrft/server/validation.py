@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from agentrft.chat import supported_family
 from agentrft.datasets import check_tools, load_demonstrations, load_items
@@ -30,11 +31,25 @@ async def check_job(store: Store, project_id: str, spec: JobSpec) -> ModelRow:
         validation = await _find_file(store, project_id, spec.validation_file, param="validation_file")
     if spec.grader is not None:
         await asyncio.to_thread(validate_grader, spec.grader)
-    for index, monitor in enumerate(spec.monitor_graders):
-        param = f"method.reinforcement.agentrft.monitor_graders[{index}]"
-        await asyncio.to_thread(validate_grader, monitor, param=param)
     await asyncio.to_thread(_check_rows, store.settings, spec, training, validation)
     return model
+
+
+async def check_monitors(spec: JobSpec) -> JobSpec:
+    """The job with its monitor graders in normal form.
+
+    Raises:
+        UserError: with the dotted path of what is to be mended.
+    """
+    read: list[dict[str, Any]] = []
+    for index, grader in enumerate(spec.monitor_graders):
+        param = f"method.reinforcement.agentrft.monitor_graders[{index}]"
+        read.append(await asyncio.to_thread(validate_grader, grader, param=param))
+        name = read[-1]["name"]
+        if any(other["name"] == name for other in read[:-1]):
+            message = f"The monitor grader '{name}' is given twice. Metrics are told by name: give each its own."
+            raise UserError(message, param=f"{param}.name", code="invalid_value")
+    return spec.with_monitors(read) if read else spec
 
 
 async def find_model(store: Store, project_id: str, name: str) -> ModelRow:

@@ -96,7 +96,7 @@ class ReinforcementSettings(Weights):
     max_turn_tokens: Count | None = None
     max_tool_output_tokens: Count | None = None
     max_refills: Annotated[int, Field(ge=0)] | None = None
-    monitor_graders: Monitors | None = Field(default=None, repr=False)  # read by wire.graders
+    monitor_graders: Monitors | None = Field(default=None, repr=False)  # read by agentrft.grading
     check_grader: bool | None = None
 
 

@@ -1,7 +1,7 @@
 """From the body of a job request to its settled shape: every part read, names of defaults filled in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentrft.domain.errors import UserError
@@ -25,8 +25,19 @@ class JobSpec:
     metadata: Mapping[str, str] | None
     tools: tuple[str, ...]  # names of the tools that the job serves
     grader: Mapping[str, Any] | None = field(repr=False)
-    monitor_graders: tuple[Mapping[str, Any], ...] = field(repr=False)
     settings: Mapping[str, Any] = field(repr=False)  # `{"type": ..., <type>: {...}}` with defaults, secrets in clear
+
+    @property
+    def monitor_graders(self) -> Sequence[Mapping[str, Any]]:
+        """As they were sent, or in normal form after `with_monitors`."""
+        ours = self.settings[self.method.value].get("agentrft") or {}
+        return tuple(ours.get("monitor_graders") or ())
+
+    def with_monitors(self, graders: Sequence[Mapping[str, Any]]) -> "JobSpec":
+        """The same job with these monitor graders in place of those that were sent."""
+        inner = self.settings[self.method.value]
+        inner = {**inner, "agentrft": {**(inner.get("agentrft") or {}), "monitor_graders": list(graders)}}
+        return replace(self, settings={**self.settings, self.method.value: inner})
 
     @property
     def masked_settings(self) -> Mapping[str, Any]:
@@ -56,7 +67,6 @@ def read_job_request(body: object) -> JobSpec:
         metadata=request.metadata,
         tools=tuple(tool["name"] for tool in inner.get("tools") or ()),
         grader=inner.get("grader"),
-        monitor_graders=tuple((inner.get("agentrft") or {}).get("monitor_graders") or ()),
         settings=settings,
     )
 
@@ -90,20 +100,7 @@ def _read_reinforcement(given: object, at: str, old_hyperparameters: object) -> 
     read = parse(Reinforcement, given, at=at)
     settings = read.model_dump(exclude_none=True, by_alias=True, mode="json")
     settings["grader"] = parse_grader(read.grader, at=f"{at}.grader")
-    if read.agentrft is not None and read.agentrft.monitor_graders:
-        monitors = _read_monitors(read.agentrft.monitor_graders, f"{at}.agentrft.monitor_graders")
-        settings["agentrft"] = {**settings["agentrft"], "monitor_graders": monitors}
     return {"response_format": None, "tools": [], **settings}
-
-
-def _read_monitors(graders: Sequence[object], at: str) -> list[dict[str, Any]]:
-    read = [parse_grader(grader, at=f"{at}[{index}]") for index, grader in enumerate(graders)]
-    names = [grader["name"] for grader in read]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            message = f"The monitor grader '{name}' is given twice. Metrics are told by name: give each its own."
-            raise UserError(message, param=f"{at}[{index}].name", code="invalid_value")
-    return read
 
 
 def _with_old_hyperparameters(given: object, old: object, at: str) -> tuple[object, str]:

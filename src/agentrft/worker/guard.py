@@ -4,8 +4,8 @@ It adds its figures to a step's metrics, asks all alarms, and has the grader gra
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -17,42 +17,55 @@ from agentrft.analysis.watch import Watch
 from agentrft.domain.episode import GradedEpisode
 from agentrft.domain.job import Reinforcement
 from agentrft.domain.training import Checkpoint
-from agentrft.grading import make_grader
 from agentrft.grading.batch import grade_all
 from agentrft.grading.check import TWICE, rewards_by_trace
 from agentrft.ports import Grader, Journal
 from agentrft.worker.monitors import Monitor
 
 RECHECK_DEADLINE_S = 120.0  # of the second grading of one episode
+GROUP_GRADERS = ("ruler",)  # grade the attempts of a group against each other, and no single one again
 TROUBLED_SHARE = 0.1  # of a monitor's gradings that fail, from which on the owner is told
 
 Rows = Sequence[tuple[int, Mapping[str, float]]]
 
 
+MakeGrader = Callable[[Mapping[str, Any]], Awaitable[AbstractAsyncContextManager[Grader]]]
+
+
 @asynccontextmanager
-async def open_guard(journal: Journal, rules: Reinforcement, *, rows: Rows = ()) -> AsyncIterator["Guard"]:
+async def open_guard(
+    journal: Journal, rules: Reinforcement, make: MakeGrader, *, rows: Rows = ()
+) -> AsyncIterator["Guard"]:
     """The guard of a job, its monitor graders at work until the end.
 
     Args:
+        make: a new grader of the job, from its specification.
         rows: the steps and metrics of a worker that died.
     """
     async with AsyncExitStack() as stack:
         monitors = []
         for spec in rules.monitor_graders:
-            grader = await stack.enter_async_context(make_grader(spec, response_format=rules.response_format))
-            monitors.append(Monitor(grader.name, grader))
+            grader = await stack.enter_async_context(await make(spec))
+            monitors.append(Monitor(spec["name"], grader))
             stack.push_async_callback(monitors[-1].close)
-        yield Guard(journal, rules, monitors=monitors, rows=rows)
+        yield Guard(journal, rules, make=make, monitors=monitors, rows=rows)
 
 
 class Guard:
     """`ports.Journal` that passes everything on to another."""
 
     def __init__(
-        self, journal: Journal, rules: Reinforcement, *, monitors: Sequence[Monitor] = (), rows: Rows = ()
+        self,
+        journal: Journal,
+        rules: Reinforcement,
+        *,
+        make: MakeGrader,
+        monitors: Sequence[Monitor] = (),
+        rows: Rows = (),
     ) -> None:
         self._journal = journal
         self._rules = rules
+        self._make = make
         self._monitors = monitors
         self._troubled: set[str] = set()
         self._watch = Watch([monitor.name for monitor in monitors])
@@ -89,7 +102,7 @@ class Guard:
         )
         for name, alert in self._watch.observe(observation):
             await self._journal.warn(alert.message, data=_alert_data(name, step, alert))
-        if step == 0 and self._rules.check_grader:
+        if step == 0 and self._rules.check_grader and self._rules.grader["type"] not in GROUP_GRADERS:
             await self._check_twice(graded["valid"])
 
     async def checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -121,7 +134,7 @@ class Guard:
 
     async def _check_twice(self, baseline: Sequence[GradedEpisode]) -> None:
         """Grade a few episodes again with a grader made anew, which no cache helps to repeat itself."""
-        async with make_grader(self._rules.grader, response_format=self._rules.response_format) as grader:
+        async with await self._make(self._rules.grader) as grader:
             noise = await measure_noise(grader, baseline)
         if noise is not None and not noise.deterministic:
             traces = [graded.episode.trace_id for graded in baseline[:TWICE]]

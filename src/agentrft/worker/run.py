@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
@@ -16,7 +16,7 @@ from agentrft.domain.job import Job, Method
 from agentrft.domain.training import Checkpoint
 from agentrft.engine.loop import World, reinforce
 from agentrft.engine.supervised import supervise
-from agentrft.grading import make_grader
+from agentrft.grading import SpecGrader, make_grader
 from agentrft.store import Store
 from agentrft.store.queue import Claim
 from agentrft.tools import HttpTools
@@ -138,11 +138,14 @@ async def _reinforce(work: _Work) -> Checkpoint:
     check_tools(training, [tool.name for tool in rules.tools])
     warnings: set[asyncio.Task[None]] = set()
 
+    async def make(spec: Mapping[str, Any]) -> SpecGrader:
+        return make_grader(spec, response_format=rules.response_format)
+
     async with (
         HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings)) as tools,
         make_grader(rules.grader, response_format=rules.response_format) as grader,
         work.engine.sampler as sampler,
-        open_guard(journal, rules, rows=work.point.rows if work.point else ()) as guard,
+        open_guard(journal, rules, make, rows=work.point.rows if work.point else ()) as guard,
     ):
         world = World(sampler=sampler, chat=work.loaded.chat, tools=tools, grader=grader, trainer=work.engine.trainer)
         order = work.order(training)
