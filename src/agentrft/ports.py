@@ -5,7 +5,7 @@ Every port can be served by another process or another machine: tokens and numbe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from agentrft.domain.episode import (
     Completion,
@@ -158,4 +158,5 @@ class Journal(Protocol):
 
     async def checkpoint(self, checkpoint: Checkpoint) -> None: ...
 
-    async def warn(self, message: str) -> None: ...
+    async def warn(self, message: str, *, data: Mapping[str, Any] | None = None) -> None:
+        """Something that the owner of the job should look at; `data` holds its numbers for programs."""

@@ -9,6 +9,7 @@ from agentrft.domain.job import Method
 from agentrft.domain.training import Loss
 from agentrft.wire.fine_tuning import Reinforcement
 from agentrft.wire.job_request import read_job_request
+from agentrft.wire.masking import holds_mask
 from agentrft.wire.strict import parse
 
 SECRET = "whsec_aHVzaC1odXNoLWh1c2gtaHVzaC1odXNoLWh1c2g="
@@ -263,3 +264,37 @@ def test_a_part_of_a_grader_keeps_its_secrets_whatever_it_is_called(name: str) -
     spec = read_job_request(body(grader={"type": "multi", "graders": {name: part}, "calculate_output": name}))
     shown = spec.masked_settings["reinforcement"]["grader"]["graders"][name]
     assert shown == {**part, "headers": {"X-Key": "**********"}}
+
+
+def test_monitor_graders_are_masked_as_the_grader_is() -> None:
+    endpoint = {"type": "endpoint", "url": "http://localhost:1/g", "headers": {"X-Key": "hush"}, "name": "judge"}
+    spec = read_job_request(body(agentrft={"monitor_graders": [GRADER], "check_grader": False}))
+    assert spec.monitor_graders == (GRADER,)
+    spec = spec.with_monitors([endpoint, GRADER])
+    assert spec.monitor_graders == (endpoint, GRADER)
+    shown = spec.masked_settings["reinforcement"]["agentrft"]
+    assert [grader.get("headers") for grader in shown["monitor_graders"]] == [{"X-Key": "**********"}, None]
+    assert shown["check_grader"] is False
+    assert "hush" not in repr(spec)
+    assert read_job_request(body()).monitor_graders == ()
+
+
+def test_monitor_graders_are_a_list_of_at_most_eight() -> None:
+    at = "method.reinforcement.agentrft.monitor_graders"
+    assert refused(body(agentrft={"monitor_graders": [GRADER] * 9}))[0] == at
+    assert refused(body(agentrft={"monitor_graders": {}}))[0] == at
+
+
+def test_asterisks_in_a_header_are_known_for_a_mask_and_those_elsewhere_are_not() -> None:
+    masked = {"type": "endpoint", "headers": {"X-Key": "**********"}}
+    assert holds_mask(masked)
+    assert holds_mask({"type": "multi", "graders": {"a": masked}})
+    assert holds_mask({"graders": [masked]})
+    assert not holds_mask({"type": "python", "source": "**********", "headers": {"X-Key": "hush"}})
+
+
+def test_graders_are_normalised() -> None:
+    spec = read_job_request(body(grader=GRADER | {"operation": "neq", "name": "g"}))
+    assert spec.settings["reinforcement"]["grader"] == GRADER | {"operation": "ne", "name": "g"}
+    python = {"type": "python", "source": "x" * 256_000}
+    assert refused(body(grader=python))[0] == "method.reinforcement.grader.source"

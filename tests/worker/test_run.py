@@ -9,13 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
-<<<<<<< HEAD
 from fastapi.responses import RedirectResponse
-=======
 from mcp.server.lowlevel import Server as McpLowLevelServer
 from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent
 from mcp_types import Tool as McpTool
->>>>>>> part-sources
 
 from agentrft.domain.job import JobStatus, Method
 from agentrft.outbound.signature import Signer
@@ -115,7 +112,12 @@ async def test_a_demonstrated_agent_is_reinforced_with_tools_over_http(store: St
     server = ToolServer()
     async with serving(server.app) as url:
         model = await teach(store, loader)
-        asked = reinforcement(url, signing_secret=SECRET, lifecycle={"url": f"{url}/episodes"})
+        asked = reinforcement(
+            url,
+            signing_secret=SECRET,
+            lifecycle={"url": f"{url}/episodes"},
+            monitor_graders=[{**GRADER, "name": "watching"}],
+        )
         await submit(store, Method.REINFORCEMENT, asked, rows=[ASK] * 4, validation=[ASK] * 2, model=model)
         job = await find(store, await work(store, loader))
     assert job.status is JobStatus.SUCCEEDED, job.error
@@ -135,6 +137,8 @@ async def test_a_demonstrated_agent_is_reinforced_with_tools_over_http(store: St
     assert [checkpoint.step_number for checkpoint in checkpoints] == [2, 1]
     assert all((Path(checkpoint.path) / "model.safetensors").is_file() for checkpoint in checkpoints)
     assert len(job.result_files) == 1
+    for row in await store.jobs.metrics(job.id):
+        assert row["agentrft"]["valid_monitor_mean_watching"] == row["agentrft"]["valid_reward_mean"]
     check_episodes(store, job, server)
 
 

@@ -35,6 +35,15 @@ def test_what_is_not_said_takes_the_documented_defaults() -> None:
     assert rules.grader == GRADER
 
 
+def test_monitors_watch_and_graders_are_checked_unless_told_otherwise() -> None:
+    rules = reinforcement(agentrft={"monitor_graders": [GRADER], "check_grader": False}).reinforcement
+    assert rules is not None
+    assert (rules.monitor_graders, rules.check_grader) == ((GRADER,), False)
+    rules = reinforcement().reinforcement
+    assert rules is not None
+    assert (rules.monitor_graders, rules.check_grader) == ((), True)
+
+
 def test_every_auto_is_as_if_it_had_not_been_said() -> None:
     names = (
         "batch_size",

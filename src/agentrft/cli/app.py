@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 import agentrft
-from agentrft.cli import demo, files, jobs, models, serve_tools, up
+from agentrft.cli import demo, files, graders, jobs, models, regrade, serve_tools, up
 from agentrft.cli.connection import NoKey, explain
+from agentrft.cli.streaming import BrokenOff
 from agentrft.demo.follow import JobNotSucceeded
 from agentrft.demo.lock import AlreadyRunning
 from agentrft.demo.processes import ProcessFailed
@@ -30,6 +31,8 @@ app.command(name="serve-tools")(serve_tools.serve_tools)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(files.app, name="files")
 app.add_typer(models.app, name="models")
+app.add_typer(graders.app, name="graders")
+app.command(name="regrade")(regrade.regrade)
 
 
 def _show_version(wanted: bool) -> None:
@@ -53,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail(explain(error))
     except httpx2.HTTPError as error:
         _fail(f"A tool server did not answer: {error}")
-    except (NoKey, ProcessFailed, JobNotSucceeded, AlreadyRunning) as error:
+    except (NoKey, BrokenOff, ProcessFailed, JobNotSucceeded, AlreadyRunning) as error:
         _fail(str(error))
 
 

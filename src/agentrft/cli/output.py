@@ -43,6 +43,11 @@ def write_fields(fields: Sequence[tuple[str, str]]) -> None:
     Console().print(table, markup=False, highlight=False)
 
 
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def moment(unix_seconds: int | None) -> str:
     """Local date and time; empty when there is none."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_seconds)) if unix_seconds else ""

@@ -174,6 +174,8 @@ class Reinforcement:
     faults: FaultLimits = field(default_factory=FaultLimits)
     grader_sees_trace: bool = True  # whether graders get the whole way to the answer, under `sample.agentrft`
     mcp_servers: tuple[McpServer, ...] = ()
+    monitor_graders: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # watch, and are never in the loss
+    check_grader: bool = True  # grade some episodes of the baseline twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

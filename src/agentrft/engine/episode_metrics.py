@@ -2,8 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from math import fsum, sqrt
+from math import fsum
 
+from agentrft.analysis.statistics import clustered_stderr
 from agentrft.domain.episode import GradedEpisode, StopReason, TokenKind, TokenUsage, ToolCall, ToolResult
 from agentrft.engine.summaries import Metrics, ratio, spread
 
@@ -44,15 +45,9 @@ def _judges(valid: Sequence[GradedEpisode]) -> Metrics:
 
 def _stderr(valid: Sequence[GradedEpisode]) -> Metrics:
     """Attempts at one item are alike, so items are what is counted (clustered errors: arXiv 2411.00640)."""
-    clusters: defaultdict[int, list[float]] = defaultdict(list)
-    for graded in valid:
-        clusters[graded.episode.item.index].append(graded.reward)
-    count = len(clusters)
-    if count < 2:
-        return {}
-    mean = fsum(graded.reward for graded in valid) / len(valid)
-    squares = fsum(fsum(reward - mean for reward in rewards) ** 2 for rewards in clusters.values())
-    return {"reward_stderr": sqrt(squares * count / (count - 1)) / len(valid)}
+    items = [graded.episode.item.index for graded in valid]
+    stderr = clustered_stderr([graded.reward for graded in valid], items)
+    return {} if stderr is None else {"reward_stderr": stderr}
 
 
 def _policy(valid: Sequence[GradedEpisode]) -> Metrics:

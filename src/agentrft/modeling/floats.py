@@ -44,20 +44,22 @@ def array(x: Tensor) -> Any:
     return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
-@intrinsic
-def _float_of(context, bits):  # type: ignore[no-untyped-def]
+def _bits_as_float(context, bits):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.uint32), generate
 
 
-@intrinsic
-def _bits_of(context, value):  # type: ignore[no-untyped-def]
+def _float_as_bits(context, value):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.uint32(types.float32), generate
+
+
+_float_of: Any = intrinsic(_bits_as_float)
+_bits_of: Any = intrinsic(_float_as_bits)
 
 
 def load(x):  # type: ignore[no-untyped-def]

@@ -7,6 +7,8 @@ Shapes: N packed tokens, H normalised size, I intermediate size, Q query heads, 
 columns of a fused layer.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -71,9 +73,9 @@ def _split_rotated(
 ) -> tuple[Tensor, Tensor, Tensor]:
     fused = qkv_NX.unflatten(1, (heads + 2 * kv_heads, -1))
     q, k = (torch.empty(len(fused), count, fused.shape[2], dtype=fused.dtype) for count in (heads, kv_heads))
-    source, turns = _halves(fused), (_rows(cos_ND), _rows(sin_ND))
-    kernels.rotate(source, 0, *turns, 1, _halves(q), 0)
-    kernels.rotate(source, heads, *turns, 1, _halves(k), 0)
+    source, cos, sin = _halves(fused), _rows(cos_ND), _rows(sin_ND)
+    kernels.rotate(source, 0, cos, sin, 1, _halves(q), 0)
+    kernels.rotate(source, heads, cos, sin, 1, _halves(k), 0)
     return q, k, fused[:, heads + kv_heads :].contiguous()
 
 
@@ -115,20 +117,20 @@ class _SplitRotated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, d_q, d_k, d_v):  # type: ignore[no-untyped-def]
-        turns = [_rows(turn_ND) for turn_ND in ctx.saved_tensors]
+        cos, sin = (_rows(turn_ND) for turn_ND in ctx.saved_tensors)
         heads, kv_heads = d_q.shape[1], d_k.shape[1]
         d_fused = torch.empty(len(d_q), heads + 2 * kv_heads, d_q.shape[2], dtype=d_q.dtype)
-        kernels.rotate(_halves(d_q), 0, *turns, -1, _halves(d_fused), 0)
-        kernels.rotate(_halves(d_k), 0, *turns, -1, _halves(d_fused), heads)
+        kernels.rotate(_halves(d_q), 0, cos, sin, -1, _halves(d_fused), 0)
+        kernels.rotate(_halves(d_k), 0, cos, sin, -1, _halves(d_fused), heads)
         d_fused[:, heads + kv_heads :] = d_v
         return d_fused.flatten(1), None, None, None, None
 
 
-def _rows(x: Tensor):  # type: ignore[no-untyped-def]
+def _rows(x: Tensor) -> Any:
     """All but the last dimension as one."""
     return array(x.reshape(-1, x.shape[-1]).contiguous())
 
 
-def _halves(x: Tensor):  # type: ignore[no-untyped-def]
+def _halves(x: Tensor) -> Any:
     """The last dimension as two."""
     return array(x.contiguous().unflatten(-1, (2, -1)))

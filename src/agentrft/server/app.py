@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from agentrft.server import health, prometheus
 from agentrft.server.errors import add_error_handlers
 from agentrft.server.middleware import Border
+from agentrft.server.native import grading, pages
 from agentrft.server.native import jobs as native_jobs
-from agentrft.server.native import pages
 from agentrft.server.services import Services
 from agentrft.server.v1 import alpha, chat_completions, files, fine_tuning, models, responses
 from agentrft.store import Settings, open_store
@@ -57,7 +57,7 @@ def create_app(settings: Settings, *, show_key: Callable[[str], None] = print_ke
     add_error_handlers(app)
     for part in (files, fine_tuning, alpha, models, responses, chat_completions):
         app.include_router(part.router, prefix="/v1")
-    for own in (native_jobs, pages, health, prometheus):
+    for own in (native_jobs, grading, pages, health, prometheus):
         app.include_router(own.router)
     pages.mount_static(app)
     return app

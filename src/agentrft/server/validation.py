@@ -44,13 +44,40 @@ async def check_grader(store: Store, project_id: str, spec: JobSpec) -> JobSpec:
     if spec.grader is None:
         return spec
     at = f"method.{spec.method.value}"
-    grader = await asyncio.to_thread(validate_grader, spec.grader, param=f"{at}.grader")
-    await check_judges(store, project_id, grader, param=f"{at}.grader")
+    grader = await _read_grader(store, project_id, spec.grader, param=f"{at}.grader")
     if grader["type"] == "ruler" and spec.settings[spec.method.value]["hyperparameters"]["eval_samples"] == 1:
         param = f"{at}.hyperparameters.eval_samples"
         message = f"'{param}' is 1, but a ruler compares attempts with each other: give at least 2, or \"auto\"."
         raise UserError(message, param=param, code="invalid_value")
     return spec.with_grader(grader)
+
+
+async def check_monitors(store: Store, project_id: str, spec: JobSpec) -> JobSpec:
+    """The job with its monitor graders in normal form.
+
+    Raises:
+        UserError: with the dotted path of what is to be mended.
+    """
+    read: list[Mapping[str, Any]] = []
+    for index, given in enumerate(spec.monitor_graders):
+        param = f"method.reinforcement.agentrft.monitor_graders[{index}]"
+        grader = await _read_grader(store, project_id, given, param=param)
+        if grader["type"] == "ruler":
+            message = "A ruler compares the attempts of a group; a monitor grader must be able to grade one alone."
+            raise UserError(message, param=f"{param}.type", code="unsupported_value")
+        if any(other["name"] == grader["name"] for other in read):
+            message = (
+                f"The monitor grader '{grader['name']}' is given twice. Metrics are told by name: give each its own."
+            )
+            raise UserError(message, param=f"{param}.name", code="invalid_value")
+        read.append(grader)
+    return spec.with_monitors(read) if read else spec
+
+
+async def _read_grader(store: Store, project_id: str, given: Mapping[str, Any], *, param: str) -> Mapping[str, Any]:
+    grader = await asyncio.to_thread(validate_grader, given, param=param)
+    await check_judges(store, project_id, grader, param=param)
+    return grader
 
 
 async def check_judges(

@@ -98,6 +98,13 @@ class Jobs:
         async with self._database.read() as connection:
             return await _find(connection, project_id, job_id)
 
+    async def secret_request(self, project_id: str, job_id: str) -> dict[str, Any] | None:
+        """As `JobRow.request`, but with its secrets: for use, never to be shown. None when there is no such job."""
+        query = sa.select(jobs.c.sealed_request).where(jobs.c.project_id == project_id, jobs.c.id == job_id)
+        async with self._database.read() as connection:
+            sealed = await connection.scalar(query)
+        return self._vault.unseal_json(sealed) if sealed is not None else None
+
     async def page(
         self, project_id: str, *, after: str | None, limit: int, metadata: Mapping[str, str] | None = None
     ) -> Page[JobRow]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agentrft.domain.episode import GradedEpisode
 from agentrft.domain.training import Checkpoint
@@ -24,6 +25,7 @@ class MemoryJournal:
         self.progress_entries: list[ProgressEntry] = []
         self.checkpoints: list[Checkpoint] = []
         self.warnings: list[str] = []
+        self.warning_data: list[dict[str, Any]] = []  # of each warning, in the same order
 
     async def episode(self, split: str, step: int, graded: GradedEpisode) -> None:
         self.episodes.setdefault((split, step), []).append(graded)
@@ -37,5 +39,6 @@ class MemoryJournal:
     async def checkpoint(self, checkpoint: Checkpoint) -> None:
         self.checkpoints.append(checkpoint)
 
-    async def warn(self, message: str) -> None:
+    async def warn(self, message: str, *, data: Mapping[str, Any] | None = None) -> None:
         self.warnings.append(message)
+        self.warning_data.append(dict(data or {}))

@@ -23,12 +23,13 @@ from agentrft.training import kernels
 from agentrft.training.tree import Tree
 
 QUERIES = 128  # tokens of a block: with keys of a few hundred, the scores of three heads take about a megabyte
+TOKENS = 64  # a tree has a multiple of this many: its last block may be half a one
 KEYS = 64  # a block has a multiple of this many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Neighbouring tokens that attend together: QUERIES of them."""
+    """Neighbouring tokens that attend together: QUERIES of them, padding included, or fewer at the end of a tree."""
 
     first: int  # packed index of the first query, counted from the end of the stem
     ranges: tuple[tuple[int, int], ...]  # of packed indices: the keys
@@ -51,7 +52,7 @@ class _Piece:
 
 def padded(tokens: int) -> int:
     """Tokens with the padding that `plan_attention` expects behind them."""
-    return -(-tokens // QUERIES) * QUERIES
+    return -(-tokens // TOKENS) * TOKENS
 
 
 def plan_attention(tree: Tree, device: torch.device) -> tuple[Block, ...]:
@@ -87,7 +88,7 @@ def _block(batch: Sequence[_Piece], first: int, device: torch.device) -> Block:
     padding = -(len(common) + len(rest)) % KEYS
     column = {index: place for place, index in enumerate(rest)}
     # Padding queries see everything, so that their probabilities are finite; nobody reads them.
-    hidden_ST = torch.zeros(QUERIES, len(rest) + padding, dtype=torch.bool)
+    hidden_ST = torch.zeros(padded(sum(piece.count for piece in batch)), len(rest) + padding, dtype=torch.bool)
     row = 0
     for piece in batch:
         columns = torch.tensor([column[index] for index in piece.path[len(common) :]])
@@ -166,7 +167,7 @@ class _Operands:
             for x_KND in (self.k_KND, self.v_KND)
         )
         scores_KXT = _folded(self.q_KMRD, block) @ k_KTD.transpose(1, 2)
-        scores_KSRT = scores_KXT.view(self.heads, QUERIES, -1, scores_KXT.shape[2])
+        scores_KSRT = scores_KXT.view(self.heads, len(block.hidden_ST), -1, scores_KXT.shape[2])
         if has_kernels(scores_KSRT):
             kernels.masked_softmax(array(scores_KSRT), block.open, array(block.hidden_ST))
             return k_KTD, v_KTD, scores_KXT

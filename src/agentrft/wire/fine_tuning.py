@@ -21,6 +21,7 @@ CountOrAuto = Annotated[Annotated[int, Field(ge=1)] | Auto, INTEGER_OR_AUTO]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 Limit = Annotated[float, Field(ge=0, le=1)]
+Monitors = Annotated[list[dict[str, Any]], Field(max_length=8)]
 LossName = Annotated[Loss, Field(strict=False)]
 
 
@@ -137,6 +138,8 @@ class ReinforcementSettings(Weights):
     faults: FaultSettings | None = None
     grader_sees_trace: bool | None = None  # whether graders get the whole way to the answer, under `sample.agentrft`
     mcp_servers: McpServers | None = None
+    monitor_graders: Monitors | None = Field(default=None, repr=False)  # read by agentrft.grading
+    check_grader: bool | None = None
 
 
 class SupervisedSettings(Weights):

@@ -44,6 +44,18 @@ class JobSpec:
         return None if None in allowed else frozenset(name for names in allowed for name in names or ())
 
     @property
+    def monitor_graders(self) -> Sequence[Mapping[str, Any]]:
+        """As they were sent, or in normal form after `with_monitors`."""
+        ours = self.settings[self.method.value].get("agentrft") or {}
+        return tuple(ours.get("monitor_graders") or ())
+
+    def with_monitors(self, graders: Sequence[Mapping[str, Any]]) -> "JobSpec":
+        """The same job with these monitor graders in place of those that were sent."""
+        inner = self.settings[self.method.value]
+        inner = {**inner, "agentrft": {**(inner.get("agentrft") or {}), "monitor_graders": list(graders)}}
+        return replace(self, settings={**self.settings, self.method.value: inner})
+
+    @property
     def masked_settings(self) -> Mapping[str, Any]:
         """`settings` as they may be shown."""
         return mask(self.settings)

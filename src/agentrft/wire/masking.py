@@ -11,6 +11,17 @@ def mask(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _mask_value(key, value) for key, value in settings.items()}
 
 
+def holds_mask(settings: Mapping[str, Any]) -> bool:
+    """Whether a header value is asterisks: somebody sends back what was shown, and not the secret itself."""
+    for key, value in settings.items():
+        inner = value if isinstance(value, list) else [value]
+        if key == "headers" and isinstance(value, Mapping) and MASK in value.values():
+            return True
+        if any(isinstance(part, Mapping) and holds_mask(part) for part in inner):
+            return True
+    return False
+
+
 def _mask_value(key: str, value: Any) -> Any:
     if key in ("headers", "env") and isinstance(value, Mapping):
         return dict.fromkeys(value, MASK)

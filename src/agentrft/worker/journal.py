@@ -11,8 +11,8 @@ from agentrft.domain.job import Job
 from agentrft.domain.training import Checkpoint
 from agentrft.store import Store, events
 from agentrft.store.episodes import EpisodeFiles
+from agentrft.store.record import episode_record
 from agentrft.worker.payload import checkpoint_metrics, reinforcement_data, result_csv, supervised_data
-from agentrft.worker.record import episode_record
 from agentrft.worker.resume import ResumePoint, write_resume_point
 
 PROGRESS_INTERVAL_S = 0.5
@@ -96,9 +96,9 @@ class StoreJournal:
         )
         await asyncio.to_thread(write_resume_point, self.folder, point)
 
-    async def warn(self, message: str) -> None:
+    async def warn(self, message: str, *, data: Mapping[str, Any] | None = None) -> None:
         """See ports.Journal."""
-        await self._store.queue.append_event(self._job.id, message, level="warn")
+        await self._store.queue.append_event(self._job.id, message, level="warn", data=data)
 
     def go_on(self, point: ResumePoint | None) -> None:
         """Take over from a worker that died: forget what it did behind `point`, without one all of it. Blocks."""

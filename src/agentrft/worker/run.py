@@ -3,35 +3,28 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from safetensors import SafetensorError
 
-from agentrft.datasets import ItemOrder, check_tools, load_demonstrations, load_items
+from agentrft.datasets import load_demonstrations
 from agentrft.domain.errors import JobFailed, UserError
-from agentrft.domain.job import Job, JudgeEndpoint, Method, Reinforcement
+from agentrft.domain.job import Method
 from agentrft.domain.training import Checkpoint
-from agentrft.engine.loop import World, reinforce
+from agentrft.engine.loop import reinforce
 from agentrft.engine.supervised import supervise
-from agentrft.grading import Ranker, SpecGrader, find_judges, make_grader, make_ranker
-from agentrft.grading.sandbox import find_isolation_problem
-from agentrft.outbound.signature import Signer
 from agentrft.store import Store
 from agentrft.store.queue import Claim
-from agentrft.tools import HttpLifecycle, HttpTools
 from agentrft.worker.crash import explain_crash
 from agentrft.worker.engine import Engine, open_engine
 from agentrft.worker.journal import StoreJournal
-from agentrft.worker.models import LoadedModel, ModelLoader
+from agentrft.worker.models import ModelLoader
 from agentrft.worker.resume import ResumePoint, read_resume_point
 from agentrft.worker.settle import Facts, settle, settled_hyperparameters
+from agentrft.worker.work import Work
+from agentrft.worker.world import open_scene
 
 log = logging.getLogger(__name__)
-Example = TypeVar("Example")
 CANCEL_POLL_S = 1.0
 
 
@@ -89,7 +82,7 @@ async def _run(claim: Claim, store: Store, loader: ModelLoader) -> None:
     journal = StoreJournal(store, job)
     async with open_engine(job, loaded, loader, store.settings.data_dir / "models" / job.id) as engine:
         point = await _take_over(engine, journal) if claim.resumed else None
-        work = _Work(store=store, claim=claim, job=job, loaded=loaded, engine=engine, journal=journal, point=point)
+        work = Work(store=store, claim=claim, job=job, loaded=loaded, engine=engine, journal=journal, point=point)
         last = await (_reinforce(work) if job.method is Method.REINFORCEMENT else _supervise(work))
     await journal.add_result_file()
     await store.queue.finish(job.id, path=Path(last.path))
@@ -110,82 +103,22 @@ async def _take_over(engine: Engine, journal: StoreJournal) -> ResumePoint | Non
     return point
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """A claimed job and what it is done with."""
-
-    store: Store
-    claim: Claim
-    job: Job
-    loaded: LoadedModel
-    engine: Engine
-    journal: StoreJournal
-    point: ResumePoint | None  # to go on from
-
-    @property
-    def resume(self) -> Checkpoint | None:
-        return self.point.checkpoint if self.point else None
-
-    def order(self, examples: Sequence[Example]) -> ItemOrder[Example]:
-        """Their order; the journal notes with every checkpoint where it stands."""
-        order = ItemOrder(examples, seed=self.job.seed, state=self.point.order if self.point else None)
-        self.journal.follow(lambda: order.state)
-        return order
-
-
-async def _reinforce(work: _Work) -> Checkpoint:
-    claim, job, journal, rules = work.claim, work.job, work.journal, work.job.reinforcement
-    if rules is None or claim.validation_path is None:
-        raise ValueError(f"job {job.id} is no reinforcement job")
-    training = await asyncio.to_thread(load_items, claim.training_path)
-    validation = await asyncio.to_thread(load_items, claim.validation_path, param="validation_file")
-    check_tools(training, [tool.name for tool in rules.tools])
-    if problem := await find_isolation_problem(rules.grader):
-        await journal.warn(problem)
-    warnings: set[asyncio.Task[None]] = set()
-    signer = Signer(rules.signing_secret) if rules.signing_secret else None
-    watched = HttpLifecycle(rules.lifecycle, job_id=job.id, signer=signer) if rules.lifecycle else nullcontext()
-
-    async with (
-        HttpTools(rules.tools, on_misconfigured=_warner(journal, warnings), signer=signer) as tools,
-        await _grader(rules, work, signer) as grader,
-        watched as lifecycle,
-        work.engine.sampler as sampler,
-    ):
-        world = World(
-            sampler=sampler,
-            chat=work.loaded.chat,
-            tools=tools,
-            grader=grader,
-            trainer=work.engine.trainer,
-            lifecycle=lifecycle,
+async def _reinforce(work: Work) -> Checkpoint:
+    rules = work.job.reinforcement
+    if rules is None:
+        raise ValueError(f"job {work.job.id} is no reinforcement job")
+    async with open_scene(work, rules) as scene:
+        return await reinforce(
+            work.job,
+            scene.world,
+            order=work.order(scene.training),
+            validation=scene.validation,
+            journal=scene.journal,
+            resume=work.resume,
         )
-        order = work.order(training)
-        try:
-            return await reinforce(job, world, order=order, validation=validation, journal=journal, resume=work.resume)
-        finally:
-            await asyncio.gather(*warnings)
 
 
-async def _grader(rules: Reinforcement, work: _Work, signer: Signer | None) -> SpecGrader | Ranker:
-    """Raises UserError where a judge that was there when the job was created is gone."""
-
-    async def find(name: str) -> JudgeEndpoint | None:
-        return await work.store.judges.find(work.claim.job.project_id, name)
-
-    judges = await find_judges(rules.grader, find)
-    if rules.grader["type"] == "ruler":
-        return make_ranker(rules.grader, judges=judges)
-    return make_grader(
-        rules.grader,
-        judges=judges,
-        response_format=rules.response_format,
-        sees_trace=rules.grader_sees_trace,
-        signer=signer,
-    )
-
-
-async def _supervise(work: _Work) -> Checkpoint:
+async def _supervise(work: Work) -> Checkpoint:
     shown = await asyncio.to_thread(load_demonstrations, work.claim.training_path)
     return await supervise(
         work.job,
@@ -196,19 +129,6 @@ async def _supervise(work: _Work) -> Checkpoint:
         journal=work.journal,
         resume=work.resume,
     )
-
-
-def _warner(journal: StoreJournal, warnings: set[asyncio.Task[None]]) -> Callable[[str, int], None]:
-    def warn(tool: str, status: int) -> None:
-        message = (
-            f"The tool {tool!r} answers with HTTP status {status}. The model is shown that as the tool's reply, but it "
-            "looks like a mistake in the job's headers or in the tool server. Check both."
-        )
-        task = asyncio.get_running_loop().create_task(journal.warn(message))
-        warnings.add(task)
-        task.add_done_callback(warnings.discard)
-
-    return warn
 
 
 def _count_rows(path: Path) -> int:

@@ -141,6 +141,8 @@ def _reinforcement(asked: wire.Reinforcement, ours: Any, facts: Facts) -> Reinfo
         faults=_fault_limits(ours.faults),
         grader_sees_trace=ours.grader_sees_trace is not False,
         mcp_servers=tuple(_mcp_server(server) for server in ours.mcp_servers or ()),
+        monitor_graders=tuple(ours.monitor_graders or ()),
+        check_grader=ours.check_grader is not False,
     )
 
 
@@ -177,6 +179,8 @@ def _endpoint(tool: wire.Tool) -> ToolEndpoint:
 
 def _lifecycle(given: wire.LifecycleSettings | None) -> LifecycleEndpoint | None:
     return LifecycleEndpoint(url=given.url, headers=dict(given.headers or {})) if given else None
+
+
 def _mcp_server(server: WireMcpServer) -> McpServer:
     given = {"timeout_s": server.timeout_s, "deadline_s": server.deadline_s}
     if server.url is not None:

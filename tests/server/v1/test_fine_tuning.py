@@ -122,6 +122,33 @@ async def test_a_bad_row_is_named(
         assert words in error.message
 
 
+async def test_a_wrong_monitor_grader_is_named_by_its_path(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any]
+) -> None:
+    at = "method.reinforcement.agentrft.monitor_graders"
+    grader = job_body["method"]["reinforcement"]["grader"]
+    for monitors, param in (
+        ([grader, {"type": "oracle"}], f"{at}[1].type"),
+        ([grader, grader], f"{at}[1].name"),
+        ([{"type": "python", "name": "m", "source": "def grade(sample): return 1.0"}], f"{at}[0].source"),
+    ):
+        error = await refused(client, changed(job_body, agentrft={"monitor_graders": monitors}))
+        assert error.param == param
+
+
+async def test_monitor_graders_reach_the_worker_with_their_secrets_and_nobody_else(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any], store: Store
+) -> None:
+    monitor = {"type": "endpoint", "url": "http://127.0.0.1:9/", "headers": {"X-Key": "hush-hush"}, "max_rps": 2}
+    job = await client.fine_tuning.jobs.create(**changed(job_body, agentrft={"monitor_graders": [monitor]}))
+    assert "hush-hush" not in job.to_json()
+    claim = await store.queue.claim(await store.workers.register(device="cpu"))
+    assert claim is not None
+    (read,) = claim.request["reinforcement"]["agentrft"]["monitor_graders"]
+    assert (read["headers"], read["rate_limit"]) == ({"X-Key": "hush-hush"}, 2.0)
+    assert read["name"].startswith("grader-")
+
+
 async def test_tools_of_data_and_job_must_be_the_same(
     client: openai.AsyncOpenAI, job_body: dict[str, Any], put: Put
 ) -> None:

@@ -12,7 +12,7 @@ from agentrft.server.auth import Authenticated
 from agentrft.server.body import read_json
 from agentrft.server.services import Served, Services
 from agentrft.server.v1.shapes import show_checkpoint, show_event, show_job
-from agentrft.server.validation import check_grader, check_job
+from agentrft.server.validation import check_grader, check_job, check_monitors
 from agentrft.store.jobs import NewJob, Submission, request_hash
 from agentrft.store.rows import JobRow
 from agentrft.wire.fine_tuning import MAX_SEED
@@ -36,6 +36,7 @@ async def create_job(request: Request, services: Served, caller: Authenticated) 
     job = await services.store.jobs.find_earlier(caller.project_id, submission)
     if job is None:
         spec = await check_grader(services.store, caller.project_id, spec)
+        spec = await check_monitors(services.store, caller.project_id, spec)
         base = await check_job(services.store, caller.project_id, spec)
         new = _new_job(spec, base_model=base.name, project_id=caller.project_id, submission=submission)
         job = await services.store.jobs.create(new)

@@ -1,4 +1,4 @@
-"""An episode as it is stored: plain JSON with text to look at and tokens to learn from."""
+"""An episode as it is stored: plain JSON with text to look at and tokens to learn from. `replay` reads it back."""
 
 from typing import Any
 
@@ -27,6 +27,7 @@ def episode_record(graded: GradedEpisode) -> dict[str, Any]:
         "output_tokens": episode.sampled_tokens,
         "reasoning_tokens": episode.reasoning_tokens,
         "tokens": {
+            "turns": list(episode.tokens.turns),
             "ids": list(episode.tokens.ids),
             "kinds": [int(kind) for kind in episode.tokens.kinds],
             "logps": [round(logp, 6) for logp in episode.tokens.logps],
@@ -54,6 +55,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
             for result in turn.results
         ],
         "output_tokens": turn.sampled_tokens,
+        "reasoning_tokens": turn.reasoning_tokens,
         "latency_s": round(turn.latency_s, 4),
         "started_at": turn.started_at,
     }

@@ -1,8 +1,8 @@
 import json
 
 from agentrft.domain.episode import GradedEpisode
+from agentrft.store.record import episode_record
 from agentrft.testing import a_graded_episode, an_episode
-from agentrft.worker.record import episode_record
 
 
 def test_an_episode_is_recorded_with_its_text_and_its_tokens() -> None:
