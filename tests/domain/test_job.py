@@ -25,4 +25,4 @@ def test_a_job_is_over_when_its_status_is_terminal(status: JobStatus, terminal: 
 def test_headers_and_grader_secrets_are_not_in_the_repr() -> None:
     endpoint = ToolEndpoint(name="search", server_url="http://localhost", headers={"Authorization": "Bearer hush"})
     assert "hush" not in repr(endpoint)
-    assert "grader=" not in repr(some_rules())
+    assert " grader=" not in repr(some_rules())

@@ -44,7 +44,7 @@ def test_trouble_names_the_endpoint_the_rate_and_the_last_reason() -> None:
     trouble = seen(fine(2), *[lost(broken_tool("search"))] * 3).trouble()
     assert trouble is not None
     assert trouble.told == "the tool search failed 3 of the last 5 calls: the endpoint of search answered 500"
-    assert trouble.last.step == 3
+    assert trouble.last.at == AT
 
 
 def test_a_tool_that_is_seldom_called_does_not_hide_behind_the_others() -> None:

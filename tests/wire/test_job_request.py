@@ -291,10 +291,3 @@ def test_asterisks_in_a_header_are_known_for_a_mask_and_those_elsewhere_are_not(
     assert holds_mask({"type": "multi", "graders": {"a": masked}})
     assert holds_mask({"graders": [masked]})
     assert not holds_mask({"type": "python", "source": "**********", "headers": {"X-Key": "hush"}})
-
-
-def test_graders_are_normalised() -> None:
-    spec = read_job_request(body(grader=GRADER | {"operation": "neq", "name": "g"}))
-    assert spec.settings["reinforcement"]["grader"] == GRADER | {"operation": "ne", "name": "g"}
-    python = {"type": "python", "source": "x" * 256_000}
-    assert refused(body(grader=python))[0] == "method.reinforcement.grader.source"

@@ -65,10 +65,9 @@ async def check_monitors(store: Store, project_id: str, spec: JobSpec) -> JobSpe
         if grader["type"] == "ruler":
             message = "A ruler compares the attempts of a group; a monitor grader must be able to grade one alone."
             raise UserError(message, param=f"{param}.type", code="unsupported_value")
-        if any(other["name"] == grader["name"] for other in read):
-            message = (
-                f"The monitor grader '{grader['name']}' is given twice. Metrics are told by name: give each its own."
-            )
+        name = grader["name"]
+        if any(other["name"] == name for other in read):
+            message = f"The monitor grader '{name}' is given twice. Metrics are told by name: give each its own."
             raise UserError(message, param=f"{param}.name", code="invalid_value")
         read.append(grader)
     return spec.with_monitors(read) if read else spec

@@ -11,7 +11,8 @@ import httpx2
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 
 from agentrft.domain.job import McpAddress
-from agentrft.outbound.lanes import CONNECT_TIMEOUT_S, MAX_REPLY_BYTES
+from agentrft.outbound.lanes import CONNECT_TIMEOUT_S
+from agentrft.outbound.transport import MAX_REPLY_BYTES
 
 STATUS_KEY = "http_status"  # in the `data` of the errors made here
 MAX_EVENT_BYTES = 8 * MAX_REPLY_BYTES  # of one message; text in it may be escaped, pictures are described and dropped
