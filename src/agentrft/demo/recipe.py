@@ -8,7 +8,7 @@ class Recipe:
     """A short cold start on demonstrations, then reinforcement. Steps are optimizer updates."""
 
     base_model: str = "SmolLM2-135M-Instruct"
-    demonstrations: int = 256
+    demonstrations: int = 240
     cold_start_learning_rate: float = 1e-3
     cold_start_batch_size: int = 8
     cold_start_epochs: int = 1
@@ -18,8 +18,8 @@ class Recipe:
     group_size: int = 16  # attempts at each question
     train_attempts: int = 8  # of those, that are trained on
     learning_rate: float = 4e-4
-    total_steps: int = 10
-    eval_interval: int = 10
+    total_steps: int = 8
+    eval_interval: int = 8
     eval_samples: int = 1
     penalty_weight: float = 0.2
     penalty_scale_by_pass_rate: bool = False
