@@ -14,8 +14,9 @@ from agentrft.datasets.order import ItemOrder
 from agentrft.domain.episode import Completion, Episode, Item, ToolCall, ToolResult
 from agentrft.domain.faults import Fault
 from agentrft.domain.job import Job, Limits, Optimizer, Penalty, Sampling
-from agentrft.engine.loop import World, reinforce
+from agentrft.engine.loop import reinforce
 from agentrft.engine.seeds import derive_seed
+from agentrft.engine.world import World
 from agentrft.ports import CallContext, SampleRequest
 from agentrft.testing import (
     FunctionGrader,

@@ -12,8 +12,9 @@ from agentrft.domain.episode import Episode, Item, Message, ToolCall
 from agentrft.domain.errors import JobFailed
 from agentrft.domain.faults import Fault
 from agentrft.domain.job import Job, Limits, Optimizer, Penalty, Sampling, Supervised
-from agentrft.engine.loop import World, reinforce
+from agentrft.engine.loop import reinforce
 from agentrft.engine.supervised import supervise
+from agentrft.engine.world import World
 from agentrft.ports import CallContext
 from agentrft.testing import (
     FunctionGrader,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from agentrft.domain.episode import GradedEpisode, Group, Item
 from agentrft.domain.job import Reinforcement
+from agentrft.domain.training import Datum
 from agentrft.engine.attempts import Examiner
-from agentrft.engine.credit import advantages
+from agentrft.engine.credit import advantages, data
 from agentrft.engine.fanout import all_of
 from agentrft.engine.order import Order
 from agentrft.engine.progress import Progress
@@ -59,6 +60,11 @@ async def collect(
         useful=tuple(collector.useful),
         mask_truncated=truncated_share(collector.groups) > rules.faults.truncated_limit,
     )
+
+
+def training_data(batch: Batch, rules: Reinforcement, *, seed: int) -> list[Datum]:
+    """What the trainer sees of a batch."""
+    return data(batch.useful, rules.penalty, mask_truncated=batch.mask_truncated, keep=rules.train_attempts, seed=seed)
 
 
 def is_useful(group: Group, rules: Reinforcement) -> bool:

@@ -13,36 +13,20 @@ Consumes items from `order` and writes everything down in the journal; what is l
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agentrft.domain.episode import GradedEpisode, Item
 from agentrft.domain.errors import JobFailed
 from agentrft.domain.job import Job
 from agentrft.domain.training import Checkpoint, Timing, UpdateSettings, UpdateStats
-from agentrft.engine.attempts import Examiner
-from agentrft.engine.collect import Batch, collect, no_update_warning, truncation_warning
-from agentrft.engine.credit import data
+from agentrft.engine.collect import Batch, collect, no_update_warning, training_data, truncation_warning
 from agentrft.engine.evaluate import evaluate, no_baseline_message
-from agentrft.engine.gate import Gate
 from agentrft.engine.metrics import mean_sampled_tokens, step_metrics
 from agentrft.engine.order import Order
-from agentrft.engine.rollout import Agent
 from agentrft.engine.schedule import learning_rate
 from agentrft.engine.seeds import derive_seed
 from agentrft.engine.summaries import Metrics
-from agentrft.ports import ChatFormat, Evaluation, Grader, GroupGrader, Journal, Lifecycle, Sampler, Tools, Trainer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """All that a reinforcement job touches."""
-
-    sampler: Sampler
-    chat: ChatFormat
-    tools: Tools
-    grader: Grader | GroupGrader
-    trainer: Trainer
-    lifecycle: Lifecycle | None = None
+from agentrft.engine.world import World
+from agentrft.ports import Evaluation, Journal
 
 
 async def reinforce(
@@ -98,21 +82,7 @@ class _Run:
         self.order = order
         self.validation = validation
         self.journal = journal
-        agent = Agent(
-            sampler=world.sampler,
-            chat=world.chat,
-            tools=world.tools,
-            sampling=job.sampling,
-            limits=self.rules.limits,
-            seed=job.seed,
-        )
-        self.examiner = Examiner(
-            agent=agent,
-            grader=world.grader,
-            gate=Gate(self.rules.faults, journal),
-            max_attempts=self.rules.max_attempts,
-            lifecycle=world.lifecycle,
-        )
+        self.examiner = world.examiner(job, self.rules, journal)
         self.tokens_per_episode: float | None = None
 
     async def baseline(self) -> None:
@@ -148,13 +118,7 @@ class _Run:
         self._freeze_length(batch.episodes)
         if batch.mask_truncated:
             await self.journal.warn(truncation_warning(batch, self.rules, step))
-        learned_from = data(
-            batch.useful,
-            self.rules.penalty,
-            mask_truncated=batch.mask_truncated,
-            keep=self.rules.train_attempts,
-            seed=derive_seed(self.job.seed, step),
-        )
+        learned_from = training_data(batch, self.rules, seed=derive_seed(self.job.seed, step))
         if not learned_from or self.tokens_per_episode is None:
             await self.journal.warn(no_update_warning(batch, self.rules, step))
             return None

@@ -9,7 +9,7 @@ from typing import Any
 from agentrft.datasets import load_items
 from agentrft.domain.episode import Item
 from agentrft.domain.job import JudgeEndpoint, Reinforcement
-from agentrft.engine.loop import World
+from agentrft.engine.world import World
 from agentrft.grading import Ranker, SpecGrader, find_judges, make_grader, make_ranker
 from agentrft.grading.sandbox import find_isolation_problem
 from agentrft.outbound.signature import Signer
