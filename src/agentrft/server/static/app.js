@@ -66,12 +66,28 @@ const CHARTS = [
   ["Output tokens per episode", (row) => row.completion_tokens_mean, (row) => row.valid_completion_tokens_mean],
   ["Reasoning tokens per episode", (row) => row.reasoning_tokens_mean, (row) => row.valid_reasoning_tokens_mean],
   ["Loss", (row) => row.train_loss, (row) => row.full_valid_loss ?? row.valid_loss],
+  ["Attempts lost to faults", (row) => row.agentrft?.train_rollouts_discarded, (row) => row.agentrft?.valid_rollouts_discarded],
   ["Seconds per step", (row) => row.timing?.step?.full_iteration, () => null],
 ];
 
+// One chart for each part of a grader, where it has several, and for each monitor grader.
+function graderCharts(rows) {
+  const names = { grader: new Set(), monitor: new Set() };
+  for (const key of rows.flatMap((row) => Object.keys(row.agentrft ?? {}))) {
+    const [, kind, name] = key.match(/^(?:train|valid)_(grader|monitor)_mean_(.+)$/) ?? [];
+    if (kind) names[kind].add(name);
+  }
+  const read = (kind, name) => ["train", "valid"].map((split) => (row) => row.agentrft?.[`${split}_${kind}_mean_${name}`]);
+  const parts = names.grader.size > 1 ? [...names.grader] : [];
+  return [
+    ...parts.map((name) => [`Grader: ${name}`, ...read("grader", name)]),
+    ...[...names.monitor].map((name) => [`Monitor: ${name}`, ...read("monitor", name)]),
+  ];
+}
+
 function showCharts(rows) {
   const charts = [];
-  for (const [title, train, valid] of CHARTS) {
+  for (const [title, train, valid] of [...CHARTS, ...graderCharts(rows)]) {
     const series = [["train", train], ["valid", valid]]
       .map(([kind, read]) => ({ kind, points: rows.map((row) => ({ x: row.step, y: read(row) })).filter((point) => Number.isFinite(point.x) && Number.isFinite(point.y)) }))
       .filter((one) => one.points.length > 0);
