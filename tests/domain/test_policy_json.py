@@ -36,6 +36,7 @@ def test_sound_json_is_read_as_it_is(value) -> None:
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "has the key 'c' twice"),
         ('{"a": 1e999}', "has a number that is too large: 1e999"),
         ('{"a": ' + "9" * 5000 + "}", "has a number of 5000 digits, which is too large"),
+        ('{"a": "\\ud83d"}', "it has half of a surrogate pair"),
         ("[" * 100_000, "is nested too deeply"),
         ('{"a":' * 500 + "1" + "}" * 500, "is nested too deeply"),
     ],
@@ -51,6 +52,10 @@ def test_the_deepest_value_that_is_read() -> None:
     assert read_policy_json("[" * MAX_DEPTH + "]" * MAX_DEPTH) is not None
     with pytest.raises(PolicyJsonError):
         read_policy_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
+
+
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    assert read_policy_json('"\\ud83d\\ude00"') == "\U0001f600"
 
 
 def test_a_small_number_is_no_mistake() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrft.domain.episode import Completion, FinishReason, Group, Span, TokenKind
+from agentrft.domain.episode import Completion, FinishReason, Group, Span, StopReason, TokenKind
 from agentrft.domain.job import Penalty
 from agentrft.engine.credit import accuracy_advantages, advantages, data, thinned
 from agentrft.engine.transcript import Transcript
@@ -198,3 +198,11 @@ def test_of_three_successes_in_sixteen_all_are_kept_and_the_failures_weigh_more(
     shown = thinned(amounts, 8, random.Random(1))
     assert shown[:3] == pytest.approx([0.8] * 3)
     assert [amount for amount in shown[3:] if amount] == pytest.approx([-0.2 * 13 / 5] * 5)
+
+
+def test_places_go_to_attempts_that_are_not_masked() -> None:
+    stops = [StopReason.MAX_TOKENS, StopReason.ANSWER, StopReason.MAX_TOKENS, StopReason.ANSWER]
+    episodes = [replace(an_episode(attempt=n), stop=stop) for n, stop in enumerate(stops)]
+    group = a_group([1.0, 0.0, 0.0, 1.0], episodes=episodes)
+    for seed in range(20):
+        assert len(data([group], NO_PENALTY, mask_truncated=True, keep=2, seed=seed)) == 2

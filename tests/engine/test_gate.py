@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from agentrft.testing import (
     FunctionGrader,
     InProcessTools,
     MemoryJournal,
+    MemoryLifecycle,
     WordChat,
     an_item,
     broken_grader,
@@ -55,8 +57,8 @@ class NewsJournal(MemoryJournal):
         super().__init__()
         self.warned = asyncio.Event()
 
-    async def warn(self, message: str) -> None:
-        await super().warn(message)
+    async def warn(self, message: str, *, data: Mapping[str, Any] | None = None) -> None:
+        await super().warn(message, data=data)
         self.warned.set()
 
 
@@ -164,3 +166,43 @@ async def test_two_endpoints_that_fail_are_waited_for_one_after_the_other() -> N
     group = await run(examiner_with(journal, outage.search, grader=grader), journal)
     assert [warning.split(":")[0] for warning in journal.warnings] == ["Paused", "Resumed", "Paused", "Resumed"]
     assert len(group.valid) == PLACES
+
+
+async def test_a_call_that_fails_for_ever_does_not_hold_the_job_when_others_are_answered() -> None:
+    journal = MemoryJournal()
+
+    def search(call: ToolCall, context: CallContext) -> str | Fault:
+        return broken_tool("search") if context.attempt == 0 else "ok"
+
+    group = await run(examiner_with(journal, search), journal)
+    assert len(group.valid) == PLACES
+    assert journal.warnings[-1].endswith("but not what failed last: the endpoint of search answered 500.")
+
+
+async def test_with_a_lifecycle_a_probe_has_a_machine_of_its_own() -> None:
+    journal, outage, lifecycle = MemoryJournal(), Outage(5), MemoryLifecycle()
+    examiner = replace(examiner_with(journal, outage.search), lifecycle=lifecycle)
+    await run(examiner, journal)
+    probes = outage.calls[4:6]
+    assert len({context.trace_id for context in outage.calls}) == len(outage.calls)
+    for probe in probes:
+        assert probe.trace_id in [context.trace_id for context in lifecycle.begun]
+        assert probe.trace_id in [context.trace_id for context, _ in lifecycle.ended]
+
+
+async def test_with_a_lifecycle_a_broken_grader_is_probed_with_a_whole_attempt_outside_the_group() -> None:
+    journal, lifecycle, answers = MemoryJournal(), MemoryLifecycle(), iter([broken_grader(), broken_grader()])
+    grader = FunctionGrader(lambda episode: next(answers, 1.0))
+    examiner = replace(examiner_with(journal, lambda call, context: "ok", grader=grader), lifecycle=lifecycle)
+    group = await run(examiner, journal, size=1)
+    assert [graded.valid for graded in group.episodes] == [False, True]
+    assert len({episode.trace_id for episode in grader.graded}) == len(lifecycle.ended) == 4
+
+
+async def test_a_lifecycle_that_is_down_pauses_the_job() -> None:
+    down = iter([broken_tool("lifecycle")] * 5)
+    journal, lifecycle = MemoryJournal(), MemoryLifecycle(lambda context: next(down, None))
+    examiner = replace(examiner_with(journal, lambda call, context: "ok"), lifecycle=lifecycle)
+    group = await run(examiner, journal)
+    assert len(group.valid) == PLACES
+    assert journal.warnings[0].startswith("Paused: the lifecycle's URL failed")

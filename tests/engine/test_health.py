@@ -72,3 +72,39 @@ def test_what_is_forgotten_counts_no_more() -> None:
     health.forget(trouble)
     health.record(lost(broken_tool("search")), at=AT)
     assert health.trouble() is None
+
+
+def test_a_lifecycle_has_a_window_of_its_own_in_which_beginnings_count() -> None:
+    health = Health(LIMITS)
+    not_begun = lost(broken_tool("lifecycle"))
+    for number in range(20):
+        begun = number % 10 > 0
+        health.record(fine(1, "lifecycle") if begun else not_begun, at=AT, begun=begun)
+    assert health.trouble() is None
+    for _ in range(5):
+        health.record(not_begun, at=AT, begun=False)
+    trouble = health.trouble()
+    assert trouble is not None
+    assert (trouble.name, trouble.param) == ("the lifecycle's URL", "method.reinforcement.agentrft.lifecycle")
+
+
+def test_what_could_not_be_compared_says_nothing_of_the_tool_that_failed_its_peers() -> None:
+    alone = GradedEpisode(episode=an_episode(), grade=None, fault=broken_tool("search"))
+    assert seen(*[alone] * 20).trouble() is None
+
+
+def test_a_ruling_over_a_group_counts_once() -> None:
+    health = Health(FaultLimits(grader_limit=0.2, window=20, min_faults=2))
+    for judged in (True, *[False] * 7):
+        health.record(lost(broken_grader()), at=AT, judged=judged)
+    assert health.trouble() is None
+    health.record(lost(broken_grader()), at=AT)
+    assert health.trouble() is not None
+
+
+def test_the_last_that_went_well_at_the_same_border_is_remembered() -> None:
+    good = fine(2)
+    trouble = seen(fine(1), good, *[lost(broken_tool("search"))] * 3).trouble()
+    assert trouble is not None
+    assert trouble.good is not None
+    assert trouble.good.episode is good.episode

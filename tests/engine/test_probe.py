@@ -31,16 +31,16 @@ def broken_off(*turns: Turn, where: str = "search") -> Episode:
 async def test_the_call_without_an_answer_is_made_again_with_its_ids() -> None:
     agent, tools = agent_with("ok")
     episode = broken_off(a_turn(("search", "a"), answered=1), a_turn(("search", "b"), ("search", "c"), answered=1))
-    assert await call_again(agent, episode, at=AT) is None
+    assert await call_again(agent, episode, "search", at=AT) is None
     ((call, context),) = tools.calls
     assert (call.arguments, call.call_id) == ("c", "call_1")
-    assert context == replace(AT, trace_id=episode.trace_id, attempt=3, turn=1)
+    assert context == replace(AT, turn=1)
 
 
 async def test_of_several_calls_that_of_the_tool_at_fault_is_made() -> None:
     agent, tools = agent_with(broken_tool("cat"))
     episode = broken_off(a_turn(("search", "a"), ("cat", "b"), answered=0), where="cat")
-    assert await call_again(agent, episode, at=AT) == broken_tool("cat")
+    assert await call_again(agent, episode, "cat", at=AT) == broken_tool("cat")
     assert [call.arguments for call, _ in tools.calls] == ["b"]
 
 
@@ -48,11 +48,11 @@ async def test_where_the_wall_clock_ran_out_later_the_last_call_of_the_slow_tool
     agent, tools = agent_with("ok")
     answered = [a_turn(("search", "a"), answered=1), a_turn(("cat", "b"), answered=1)]
     episode = broken_off(*answered, Turn(message=Message(role="assistant", content="...")))
-    assert await call_again(agent, episode, at=AT) is None
+    assert await call_again(agent, episode, "search", at=AT) is None
     assert [call.arguments for call, _ in tools.calls] == ["a"]
 
 
 async def test_an_episode_without_a_call_has_nothing_to_repeat() -> None:
     agent, tools = agent_with(broken_tool("search"))
-    assert await call_again(agent, broken_off(), at=AT) is None
+    assert await call_again(agent, broken_off(), "search", at=AT) is None
     assert tools.calls == []

@@ -39,3 +39,9 @@ def test_numbers_that_json_cannot_hold_become_null(tmp_path: Path) -> None:
     files = EpisodeFiles(tmp_path)
     files.append("train", 1, {"logps": (0.5, float("nan"))})
     assert list(files.read("train", 1)) == [{"logps": [0.5, None]}]
+
+
+def test_half_a_surrogate_pair_cannot_end_a_job(tmp_path: Path) -> None:
+    files = EpisodeFiles(tmp_path)
+    files.append("train", 1, {"said": "a\ud83db"})
+    assert list(files.read("train", 1)) == [{"said": "a?b"}]

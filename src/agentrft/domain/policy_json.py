@@ -37,7 +37,18 @@ def read_policy_json(text: str) -> Any:
         raise _too_deep() from None
     if _is_deep(value):
         raise _too_deep()
+    if "\\u" in text and not _is_text(value):
+        raise PolicyJsonError("is not valid JSON: it has half of a surrogate pair, which stands for no character")
     return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all strings in it can be written down: only an escape can smuggle in half a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _too_deep() -> PolicyJsonError:

@@ -6,7 +6,7 @@ draws of its own, so that nothing of the old one gets into it.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from agentrft.domain.faults import Fault, JobFate
 from agentrft.domain.ids import new_hex_id
 from agentrft.engine.fanout import all_of
 from agentrft.engine.gate import Gate
-from agentrft.engine.health import Failed
+from agentrft.engine.health import GRADER, LIFECYCLE, Seen
 from agentrft.engine.probe import call_again
 from agentrft.engine.progress import Progress
 from agentrft.engine.rollout import Agent, run_episode
@@ -55,10 +55,21 @@ class Examiner:
         )
         episodes = [result for place in places for result in place]
         if isinstance(self.grader, GroupGrader):
-            episodes = await ranked(episodes, self.grader, deadline_s=self.agent.limits.wall_clock_s)
-            for result in episodes:
-                await self._settle(result, here, progress)
+            episodes = await self._rank(episodes, self.grader, here, progress)
         return Group(item=item, episodes=tuple(episodes))
+
+    async def _rank(
+        self, episodes: Sequence[GradedEpisode], grader: GroupGrader, here: CallContext, progress: Progress
+    ) -> list[GradedEpisode]:
+        """Have the attempts of a group graded against each other. Those with a fault of their own are settled already."""
+        results = await ranked(episodes, grader, deadline_s=self.agent.limits.wall_clock_s)
+        peers = [result.episode for result in results if result.episode.fault is None]
+        judged = True
+        for result in results:
+            if result.episode.fault is None:
+                await self._settle(result, here, progress, judged=judged, peers=peers)
+                judged = False  # one ruling is one call of the grader
+        return results
 
     def _numbers(self, first: int, size: int) -> range:
         return range(first, first + size * self.max_attempts, size)
@@ -70,9 +81,9 @@ class Examiner:
             context = replace(here, trace_id=new_hex_id("trace_"), attempt=attempt)
             with _told_apart(context):
                 played.append(await self._attempt(context))
-            if not isinstance(self.grader, GroupGrader):
-                await self._settle(played[-1], context, progress)
             fault = played[-1].fault
+            if fault is not None or not isinstance(self.grader, GroupGrader):
+                await self._settle(played[-1], context, progress)
             if fault is None or len(played) > fault.treatment.new_attempts:
                 break
         await progress.settled()
@@ -101,24 +112,46 @@ class Examiner:
             self.agent, here.item, step=here.step, attempt=here.attempt, group=here.group, trace_id=here.trace_id
         )
 
-    async def _settle(self, result: GradedEpisode, context: CallContext, progress: Progress) -> None:
+    async def _settle(
+        self,
+        result: GradedEpisode,
+        context: CallContext,
+        progress: Progress,
+        *,
+        judged: bool = True,
+        peers: Sequence[Episode] = (),
+    ) -> None:
         """An attempt is over: it is written down, counted, and where the platform failed the job ends."""
         await progress.played(result)
-        self.gate.record(result, at=context)
+        begun = len(result.episode.tokens) > 0 if self.lifecycle is not None else None
+        self.gate.record(result, at=context, begun=begun, judged=judged, peers=peers)
         if result.fault is not None and result.fault.treatment.job is JobFate.FAILS:
             raise _platform_failure(result.fault, replace(context, attempt=result.episode.attempt))
 
-    async def _probe(self, failed: Failed) -> Fault | None:
-        """Try again what failed: the episode's beginning, the tool call that ended it, or its grading."""
-        episode = failed.episode.episode
-        if episode.fault is None:
-            return await grade_again(episode, self.grader, deadline_s=self.agent.limits.wall_clock_s)
-        if episode.turns or self.lifecycle is None:
-            return await call_again(self.agent, episode, at=failed.at)
-        context = replace(failed.at, trace_id=new_hex_id("trace_"), attempt=episode.attempt)
-        fault = await self.lifecycle.begin(context)
-        self.lifecycle.end(context, None)
-        return fault
+    async def _probe(self, seen: Seen) -> Fault | None:
+        """Try again what an attempt did at a border: begin, call a tool, be graded.
+
+        With a lifecycle the attempt's machine is gone: the probe has one of its own, and a grader that looks at
+        machines gets a whole attempt to grade, with the same random draws, which is in no group.
+        """
+        context = replace(seen.at, trace_id=seen.episode.trace_id, attempt=seen.episode.attempt)
+        if self.lifecycle is not None:
+            context = replace(context, trace_id=new_hex_id("trace_"))
+        if seen.border == GRADER:
+            if self.lifecycle is not None and not isinstance(self.grader, GroupGrader):
+                return (await self._attempt(context)).fault
+            return await grade_again(
+                seen.peers or (seen.episode,), self.grader, deadline_s=self.agent.limits.wall_clock_s
+            )
+        if self.lifecycle is None:
+            return await call_again(self.agent, seen.episode, seen.border[1], at=context)
+        try:
+            fault = await self.lifecycle.begin(context)
+            if fault is None and seen.border != LIFECYCLE:
+                fault = await call_again(self.agent, seen.episode, seen.border[1], at=context)
+            return fault
+        finally:
+            self.lifecycle.end(context, None)
 
 
 def _not_begun(context: CallContext, fault: Fault) -> Episode:

@@ -58,10 +58,8 @@ def data(
     return [
         _datum(graded.episode, advantage)
         for group in groups
-        for graded, advantage in zip(group.valid, _shown(group, penalty, keep, seed), strict=True)
-        if advantage != 0.0
-        and graded.episode.tokens.sampled_count > 0
-        and not (mask_truncated and graded.episode.stop.truncated)
+        for graded, advantage in zip(group.valid, _shown(group, penalty, mask_truncated, keep, seed), strict=True)
+        if advantage != 0.0 and graded.episode.tokens.sampled_count > 0
     ]
 
 
@@ -82,8 +80,12 @@ def thinned(amounts: Sequence[float], keep: int, dice: random.Random) -> list[fl
     return shown
 
 
-def _shown(group: Group, penalty: Penalty, keep: int | None, seed: int) -> list[float]:
-    amounts = advantages(group, penalty)
+def _shown(group: Group, penalty: Penalty, mask_truncated: bool, keep: int | None, seed: int) -> list[float]:
+    """The advantages that the trainer sees, 0 for attempts that it does not."""
+    amounts = [
+        0.0 if mask_truncated and graded.episode.stop.truncated else amount
+        for graded, amount in zip(group.valid, advantages(group, penalty), strict=True)
+    ]
     if keep is None:
         return amounts
     return thinned(amounts, keep, random.Random(f"{seed} {group.item.index}"))

@@ -1,6 +1,6 @@
-"""Whether a tool answers again: the very call that an episode broke off at is made once more.
+"""Whether a tool answers again: a call that an episode made is made once more.
 
-It carries the same ids as before. Nothing of its outcome gets into any episode.
+It carries the same call id as before. Nothing of its outcome gets into any episode.
 """
 
 from dataclasses import replace
@@ -11,24 +11,22 @@ from agentrft.engine.rollout import Agent
 from agentrft.ports import CallContext
 
 
-async def call_again(agent: Agent, episode: Episode, *, at: CallContext) -> Fault | None:
-    """Repeat the call that ended the episode; None: it is answered now, or there is none to repeat.
+async def call_again(agent: Agent, episode: Episode, tool: str, *, at: CallContext) -> Fault | None:
+    """Repeat the latest call of `tool`, rather one without an answer; None: it is answered now, or there is none.
 
     Args:
-        episode: with a fault of one of its tools.
-        at: where in the job it was played; trace id and attempt are those of the episode.
+        at: where in the job, and the trace id and attempt to call with.
     """
-    failed = _failed_call(episode)
-    if failed is None:
+    made = _latest_call(episode, tool)
+    if made is None:
         return None
-    turn, call = failed
-    context = replace(at, trace_id=episode.trace_id, attempt=episode.attempt, turn=turn)
-    outcome = await agent.tools.call(call, context)
+    turn, call = made
+    outcome = await agent.tools.call(call, replace(at, turn=turn))
     return outcome if isinstance(outcome, Fault) else None
 
 
-def _failed_call(episode: Episode) -> tuple[int, ToolCall] | None:
-    """The latest call of the tool at fault, with its turn; one without an answer where there is one."""
+def _latest_call(episode: Episode, tool: str) -> tuple[int, ToolCall] | None:
+    """With its turn. Where no call is the tool's, that of another one."""
     calls = [
         (number, call, call.call_id not in {result.call_id for result in turn.results})
         for number, turn in enumerate(episode.turns)
@@ -36,6 +34,5 @@ def _failed_call(episode: Episode) -> tuple[int, ToolCall] | None:
     ]
     if not calls:
         return None
-    where = episode.fault.where if episode.fault is not None else ""
-    turn, call, _ = max(calls, key=lambda made: (made[1].name == where, made[2], made[0]))
+    turn, call, _ = max(calls, key=lambda made: (made[1].name == tool, made[2], made[0]))
     return turn, call

@@ -41,12 +41,18 @@ async def ranked(episodes: Sequence[GradedEpisode], grader: GroupGrader, *, dead
     return [each if each.fault else replace(each, grade=next(grades)) for each in episodes]
 
 
-async def grade_again(episode: Episode, grader: Grader | GroupGrader, *, deadline_s: float) -> Fault | None:
-    """Whether the grader can grade an episode that it failed at; None: it can. The grade itself is not wanted."""
+async def grade_again(
+    episodes: Sequence[Episode], grader: Grader | GroupGrader, *, deadline_s: float
+) -> Fault | None:
+    """Whether the grader can grade what it was asked before; None: it can. The grade itself is not wanted.
+
+    Args:
+        episodes: the attempts to rank against each other; for a grader of single ones, one.
+    """
     if isinstance(grader, GroupGrader):
-        ranking = await _within(deadline_s, grader.rank([episode, episode]))  # alone it could not be ranked
+        ranking = await _within(deadline_s, grader.rank(episodes))
         return ranking if isinstance(ranking, Fault) else None
-    verdict = await _within(deadline_s, grader.grade(episode))
+    verdict = await _within(deadline_s, grader.grade(episodes[0]))
     return verdict if isinstance(verdict, Fault) else None
 
 

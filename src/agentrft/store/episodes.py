@@ -26,8 +26,9 @@ class EpisodeFiles:
 
     def append(self, split: str, step: int, episode: Mapping[str, Any]) -> None:
         """Add one episode; it is readable when this returns."""
+        # What a judge or a tool said may hold half of a surrogate pair, which no encoding has.
         line = json.dumps(finite(episode), separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
-        frame = zstandard.ZstdCompressor(level=_LEVEL).compress(line.encode())
+        frame = zstandard.ZstdCompressor(level=_LEVEL).compress(line.encode(errors="replace"))
         path = self._path(split, step)
         self._mend(path)
         with path.open("ab") as file:

@@ -68,7 +68,7 @@ async def append_event(
         "created_at": now,
         "level": level,
         "type": type,
-        "message": message,
+        "message": message.encode(errors="replace").decode(),  # an endpoint's words may hold half a surrogate pair
         "data": finite(data),
     }
     await connection.execute(events.insert().values(values))
