@@ -102,9 +102,10 @@ def test_a_ruling_over_a_group_counts_once() -> None:
     assert health.trouble() is not None
 
 
-def test_the_last_that_went_well_at_the_same_border_is_remembered() -> None:
+def test_the_last_that_went_well_at_a_border_is_remembered() -> None:
     good = fine(2)
-    trouble = seen(fine(1), good, *[lost(broken_tool("search"))] * 3).trouble()
-    assert trouble is not None
-    assert trouble.good is not None
-    assert trouble.good.episode is good.episode
+    health = seen(fine(1), good, *[lost(broken_tool("search"))] * 3)
+    remembered = health.good((FaultOwner.TOOL_ENDPOINT, "search"))
+    assert remembered is not None
+    assert remembered.episode is good.episode
+    assert health.good((FaultOwner.TOOL_ENDPOINT, "cat")) is None

@@ -85,7 +85,8 @@ class Gate:
             fault, probes = await probe(trouble.last), probes + 1
             if fault is None:
                 return None
-            if probes >= PATIENCE and trouble.good is not None and await probe(trouble.good) is None:
+            good = self._health.good(trouble.last.border) if probes >= PATIENCE else None
+            if good is not None and await probe(good) is None:
                 return fault
             pause_s = max(pause_s, min(2 * pause_s, MAX_PROBE_INTERVAL_S))
 

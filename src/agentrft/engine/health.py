@@ -36,7 +36,6 @@ class Trouble:
     calls: int
     fault: Fault  # the last
     last: Seen  # where that happened
-    good: Seen | None  # the last that went well
 
     @property
     def name(self) -> str:
@@ -102,8 +101,12 @@ class Health:
         for border, (fault, last) in self._last.items():
             faults, calls = sum(self._failed[border]), len(self._failed[border])
             if faults >= self._limits.min_faults and faults > self._limit(border) * calls:
-                return Trouble(faults=faults, calls=calls, fault=fault, last=last, good=self._good.get(border))
+                return Trouble(faults=faults, calls=calls, fault=fault, last=last)
         return None
+
+    def good(self, border: Border) -> Seen | None:
+        """The last attempt for which it went well there."""
+        return self._good.get(border)
 
     def forget(self, trouble: Trouble) -> None:
         """The endpoint answers again: what it did before counts no more."""
