@@ -107,3 +107,16 @@ async def test_both_are_signed(context) -> None:
                 sent["webhook-id"], timestamp_s=int(sent["webhook-timestamp"]), body=request.raw
             )
             assert sent["webhook-signature"] == again["webhook-signature"]
+
+
+async def test_ends_that_cannot_be_told_keep_no_episode_from_beginning(context) -> None:
+    """Six ends of four tries each: enough to open the breaker that they share, which is not that of beginnings."""
+    async with ScriptedEndpoint(*[Answer(status=500)] * 20, OK) as server, lifecycle(server.url) as watched:
+        for _ in range(6):
+            watched.end(context, StopReason.ANSWER)
+        while len(server.requests) < 20:
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(2.0):
+            assert await watched.begin(context) is None
+        for task in watched._farewells:
+            task.cancel()
