@@ -279,7 +279,7 @@ class Transport:
 def read_retry_after_s(headers: Mapping[str, str]) -> float:
     """The seconds of a `Retry-After` header; 0 where there is none, or a date, which no two clocks agree on."""
     text = headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdecimal() else 0.0
+    return float(text[:9]) if text.isascii() and text.isdecimal() else 0.0  # 9 digits outlast any deadline
 
 
 def cut_short(try_s: float, *, timeout_s: float, deadline_s: float) -> bool:

@@ -46,6 +46,11 @@ def make_server(folder: Path) -> MCPServer:
         return f"alive after {crashes} crashes"
 
     @server.tool()
+    async def nap() -> str:
+        await asyncio.sleep(0.02)
+        return "rested"
+
+    @server.tool()
     async def hang() -> str:
         await asyncio.sleep(3600)
         return "never"
@@ -85,6 +90,8 @@ class Border:
         self._legacy = legacy
         self.methods: list[str] = []
         self.headers: dict[str, str] = {}
+        self.peak = 0  # calls under way at once, at most
+        self._live = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -105,7 +112,13 @@ class Border:
             body = b""
             return message
 
-        await self._app(scope, replay, send)
+        called = method == "tools/call"
+        self._live += called
+        self.peak = max(self.peak, self._live)
+        try:
+            await self._app(scope, replay, send)
+        finally:
+            self._live -= called
 
     def _refusal(self, method: str) -> int | None:
         if method == "server/discover" and self._legacy:
