@@ -16,6 +16,7 @@ def make_server(folder: Path) -> MCPServer:
     """A server whose tools misbehave on purpose; `folder` outlives it."""
     server = MCPServer("test")
     waiting: list[int] = []
+    napping: list[int] = []
     all_there = asyncio.Event()
 
     @server.tool()
@@ -46,9 +47,13 @@ def make_server(folder: Path) -> MCPServer:
         return f"alive after {crashes} crashes"
 
     @server.tool()
-    async def nap() -> str:
+    async def nap() -> int:
+        """How many naps are under way."""
+        napping.append(1)
         await asyncio.sleep(0.02)
-        return "rested"
+        count = len(napping)
+        napping.pop()
+        return count
 
     @server.tool()
     async def hang() -> str:
@@ -90,8 +95,6 @@ class Border:
         self._legacy = legacy
         self.methods: list[str] = []
         self.headers: dict[str, str] = {}
-        self.peak = 0  # calls under way at once, at most
-        self._live = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -112,13 +115,7 @@ class Border:
             body = b""
             return message
 
-        called = method == "tools/call"
-        self._live += called
-        self.peak = max(self.peak, self._live)
-        try:
-            await self._app(scope, replay, send)
-        finally:
-            self._live -= called
+        await self._app(scope, replay, send)
 
     def _refusal(self, method: str) -> int | None:
         if method == "server/discover" and self._legacy:

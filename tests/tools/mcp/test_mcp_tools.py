@@ -260,11 +260,9 @@ async def test_a_try_that_our_own_deadline_cuts_short_costs_others_no_connection
 
 
 async def test_no_more_calls_are_under_way_than_the_server_bears(tmp_path: Path) -> None:
-    border = Border(tmp_path)
-    async with over_http(border, max_concurrency=2) as call:
+    async with over_http(make_server(tmp_path).streamable_http_app(), max_concurrency=2) as call:
         results = await asyncio.gather(*(call("nap") for _ in range(6)))
-    assert [result.output for result in results if isinstance(result, ToolResult)] == ["rested"] * 6
-    assert border.peak == 2
+    assert max(result.output for result in results if isinstance(result, ToolResult)) == "2"
 
 
 async def test_a_server_that_is_down_is_left_alone(tmp_path: Path) -> None:
