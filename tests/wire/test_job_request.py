@@ -84,6 +84,8 @@ def test_our_own_settings_live_under_one_key() -> None:
         ({"agentrft": {"foo": 1}}, "method.reinforcement.agentrft.foo", "unknown_parameter"),
         ({"agentrft": {"penalty": {"x": 1}}}, "method.reinforcement.agentrft.penalty.x", "unknown_parameter"),
         ({"agentrft": {"faults": {"rate": 1}}}, "method.reinforcement.agentrft.faults.rate", "unknown_parameter"),
+        ({"agentrft": {"faults": {"window": 4}}}, "method.reinforcement.agentrft.faults", "invalid_value"),
+        ({"agentrft": {"faults": {"min_faults": 101}}}, "method.reinforcement.agentrft.faults", "invalid_value"),
         (
             {"agentrft": {"faults": {"tool_limit": 5}}},
             "method.reinforcement.agentrft.faults.tool_limit",
