@@ -28,9 +28,9 @@ MAX_RETRIES = 3
 MAX_REPLY_BYTES = 1 << 20
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 DEADLINE_HEADER = "X-Agentrft-Deadline-Ms"  # for how long the caller waits for the reply to this very request
+OVERLOADED_STATUSES = frozenset({408, 425, 429})  # 4xx that say "later", and nothing about the request
 _INFLATE_ANY = 47  # zlib's wbits for "gzip or deflate, see the header"
 _ENDPOINT_FAILURES = (FaultKind.HTTP_5XX, FaultKind.TIMEOUT, FaultKind.CONNECTION, FaultKind.INVALID_REPLY)
-OVERLOADED_STATUSES = frozenset({408, 425, 429})  # 4xx that say "later", and nothing about the request
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
