@@ -13,8 +13,8 @@ Of the graded attempts (those without a fault):
     <split>_judge_<kind>_tokens_<model>             sum by judge model; kinds: prompt, completion, cached
     <split>_tool_calls_mean                         calls per episode, as the policy wrote them
     <split>_tool_calls_mean_<tool>                  calls per episode of one tool
-    <split>_malformed_calls_share                   calls that could not be made: not to be read, with arguments that do not
-                                                    fit the schema, or one too many in a turn that may have one
+    <split>_malformed_calls_share                   calls that could not be made: not to be read, not fitting the
+                                                    schema, or one too many in a turn that may have one
     <split>_unknown_tool_calls_share                calls of a tool that there is not
     <split>_tool_errors_share                       results that told the model of an error
     <split>_tool_output_tokens_mean                 tokens shown to the model per result

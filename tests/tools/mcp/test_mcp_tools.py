@@ -13,7 +13,10 @@ from agentrft.domain.episode import ToolResult
 from agentrft.domain.errors import JobFailed, UserError
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import McpCommand, McpServer
+from agentrft.outbound.breaker import BreakerState
+from agentrft.outbound.transport import Failure
 from agentrft.tools.mcp import McpTools
+from agentrft.tools.mcp.link import Link
 from tests.server.conftest import serving
 from tests.tools.mcp.conftest import Caller, at, connect, over_http
 from tests.tools.mcp.servers import Border, make_server
@@ -61,8 +64,8 @@ async def test_a_call_says_to_which_episode_it_belongs_and_for_how_long_it_waits
         result = await call("meta")
     assert isinstance(result, ToolResult)
     assert result.output == (
-        "agentrft/attempt=1 agentrft/call_id=call_abc agentrft/deadline_ms=20000 agentrft/group=group_9 agentrft/step=3 "
-        "agentrft/trace_id=trace_0123 agentrft/turn=2"
+        "agentrft/attempt=1 agentrft/call_id=call_abc agentrft/deadline_ms=20000 agentrft/group=group_9 "
+        "agentrft/step=3 agentrft/trace_id=trace_0123 agentrft/turn=2"
     )
 
 
@@ -248,15 +251,15 @@ async def test_the_latency_is_that_of_the_try_that_went_well(tmp_path: Path) -> 
 
 
 async def test_a_try_that_our_own_deadline_cuts_short_costs_others_no_connection(tmp_path: Path) -> None:
-    """Of two tries of 0.6 s within 0.8 s the second has no time to show that the server hangs."""
-    border = Border(tmp_path)
-    async with over_http(border, timeout_s=0.6, deadline_s=0.8) as call:
-        fault = await call("hang")
-        result = await call("add", a=1, b=2)
-    assert isinstance(fault, Fault)
-    assert (fault.kind, fault.attempts) == (FaultKind.TIMEOUT, 2)
-    assert isinstance(result, ToolResult)
-    assert border.methods.count("server/discover") == 2
+    async with serving(make_server(tmp_path).streamable_http_app()) as url:
+        link = Link(at(f"{url}/mcp", timeout_s=0.2))
+        assert await link.ready() is None
+        fault = await link.call("hang", {}, meta={}, timeout_s=0.09)
+        assert isinstance(fault, Failure)
+        assert not link.retired
+        await link.call("hang", {}, meta={}, timeout_s=0.2)
+        assert link.retired
+        await link.close()
 
 
 async def test_no_more_calls_are_under_way_than_the_server_bears(tmp_path: Path) -> None:
@@ -266,9 +269,11 @@ async def test_no_more_calls_are_under_way_than_the_server_bears(tmp_path: Path)
 
 
 async def test_a_server_that_is_down_is_left_alone(tmp_path: Path) -> None:
-    border = Border(tmp_path, *[503] * 80)
-    async with over_http(border, deadline_s=1.0) as call:
-        faults = await asyncio.gather(*(call("add", a=1, b=2) for _ in range(20)))
-    assert border.methods.count("tools/call") < 80
-    alone = [fault for fault in faults if isinstance(fault, Fault) and fault.kind is FaultKind.BREAKER_OPEN]
-    assert "it is left alone; the last failure: HTTP 503" in alone[0].message
+    async with (
+        serving(Border(tmp_path, *[503] * 20)) as url,
+        McpTools([at(f"{url}/mcp")], backoff_s=lambda attempt: 1000.0) as tools,
+    ):
+        await asyncio.gather(*(Caller(tools)("add", a=1, b=2) for _ in range(20)))
+        breaker = tools._sessions[0]._turnstile.breaker
+        assert (breaker.state, breaker.requests) == (BreakerState.OPEN, 21)  # with the listing, which went well
+        assert breaker.last_failure.startswith("HTTP 503")
