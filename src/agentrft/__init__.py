@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentrft.toolkit import Call, grader, tool, tools_schema
+    from agentrft.toolkit import Call, ToolError, grader, tool, tools_schema
 
 __version__ = "0.1.0"
-__all__ = ["Call", "grader", "tool", "tools_schema"]
+__all__ = ["Call", "ToolError", "grader", "tool", "tools_schema"]
 
 
 def __getattr__(name: str) -> Any:

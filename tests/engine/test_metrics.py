@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,7 @@ def test_faults_have_kinds_and_endpoints_have_rates() -> None:
     assert found["train_replies_of_search"] == 13
     assert found["train_error_count_search"] == pytest.approx(1 / 14)
     assert found["train_grading_fault_share"] == pytest.approx(1 / 4)
+    assert found["train_grading_faults_invalid_reply_at_grader"] == 1
 
 
 def test_quantiles_are_values_that_were_measured() -> None:
@@ -127,6 +129,18 @@ def test_calls_that_cannot_be_read_and_error_results_have_shares() -> None:
     assert found["train_tool_errors_share"] == 1.0
     assert found["train_unknown_tool_calls_share"] == 0.5
     assert "train_tool_calls_mean_made_up" not in found
+
+
+def test_calls_that_do_not_fit_the_schema_are_malformed_too() -> None:
+    calls = tuple(ToolCall(call_id=str(n), name="search", arguments="{}") for n in range(4))
+    replies: tuple[dict[str, Any], ...] = ({"is_error": True}, {"is_error": True, "latency_s": 0.1}, {})
+    results = tuple(
+        ToolResult(call_id=call.call_id, name="search", output="", **reply)
+        for call, reply in zip(calls, replies, strict=False)
+    )
+    turn = Turn(message=Message(role="assistant", tool_calls=calls), results=results)
+    found = episode_metrics("train", [a_graded_episode(0.0, replace(an_episode(), turns=(turn,)))])
+    assert found["train_malformed_calls_share"] == 0.25
 
 
 def test_groups_without_signal_are_split_into_passed_and_failed() -> None:

@@ -65,7 +65,7 @@ async def test_a_reply_without_a_score_is_a_fault_after_three_retries(body) -> N
     ("step", "kind"),
     [
         (Answer(status=500), FaultKind.HTTP_5XX),
-        (Answer(status=429), FaultKind.GRADER_ERROR),
+        (Answer(status=429), FaultKind.OVERLOADED),
         (Answer(status=422, body={"score": 1.0}), FaultKind.GRADER_ERROR),
         (Answer(body={"score": 1.0, "why": "x" * 2_000_000}), FaultKind.INVALID_REPLY),
         (Hang(), FaultKind.TIMEOUT),

@@ -143,7 +143,7 @@ async def test_no_more_requests_are_under_way_than_the_judge_bears() -> None:
     ("step", "kind", "tries"),
     [
         (Answer(status=500), FaultKind.HTTP_5XX, 4),
-        (Answer(status=429, body={"error": {"message": "slow down"}}), FaultKind.GRADER_ERROR, 4),
+        (Answer(status=429, body={"error": {"message": "slow down"}}), FaultKind.OVERLOADED, 4),
         (Answer(status=400, body={"error": {"message": "no"}}), FaultKind.GRADER_ERROR, 1),
         (Answer(status=401), FaultKind.GRADER_ERROR, 1),
         (Answer(status=307, headers={"Location": "http://127.0.0.1:9/"}), FaultKind.INVALID_REPLY, 1),

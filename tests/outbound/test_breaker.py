@@ -144,3 +144,11 @@ def test_whatever_happens_it_probes_alone_and_can_always_recover(events: list[tu
     clock.now += RULES.max_cooldown_s
     settle(breaker, failed=False)
     assert breaker.state is BreakerState.CLOSED
+
+
+def test_of_an_endpoint_that_is_well_no_more_is_kept_than_is_recent(clock: Clock) -> None:
+    breaker = Breaker(RULES, clock=clock)
+    for _ in range(1000):
+        settle(breaker, failed=False)
+        clock.now += 1.0
+    assert len(breaker._recent) <= RULES.window_s + 1

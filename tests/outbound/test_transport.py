@@ -112,6 +112,32 @@ async def test_a_timeout_counts_unless_our_own_deadline_cut_it_short() -> None:
     assert breaker.requests == 1
 
 
+async def test_the_seconds_that_an_endpoint_asks_for_are_the_least_that_it_is_left_alone() -> None:
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    script = [Answer(status=429, headers={"Retry-After": value}) for value in ("7", "Wed, 21 Oct 2026 07:28:00 GMT")]
+    script.append(Answer(status=503, headers={"Retry-After": "1"}))
+    async with (
+        ScriptedEndpoint(*script, Answer(body={})) as server,
+        Transport(backoff_s=lambda attempt: 2.0, pause=pause) as transport,
+    ):
+        outcome = await _post(transport, Target(url=server.url), Turnstile())
+    assert isinstance(outcome, Reply)
+    assert paused == [7.0, 2.0, 2.0]
+
+
+async def test_an_endpoint_that_asks_for_more_than_is_left_of_the_deadline_is_not_waited_for() -> None:
+    busy = Answer(status=429, body={"detail": "slow down"}, headers={"Retry-After": "3600"})
+    async with ScriptedEndpoint(busy) as server, Transport(backoff_s=lambda attempt: 0.0) as transport:
+        outcome = await _post(transport, Target(url=server.url), Turnstile())
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.attempts) == (FaultKind.OVERLOADED, 1)
+    assert 'HTTP 429 {"detail": "slow down"} (1 try, no time for another within 180 s)' in outcome.message
+
+
 async def _post(transport: Transport, target: Target, turnstile: Turnstile) -> Reply | Failure:
     return await transport.post(
         target, b"{}", headers={}, judge=lambda reply: judge_status(reply, headers={}), turnstile=turnstile

@@ -42,8 +42,17 @@ async def whoami(call: agentrft.Call) -> dict[str, Any]:
 
 @agentrft.tool
 def broken(kind: str) -> Any:
-    if kind == "raises":
-        raise KeyError("index not loaded")
+    match kind:
+        case "raises":
+            raise KeyError("index not loaded")
+        case "parses":
+            json.loads("{")
+        case "decodes":
+            b"\xff".decode()
+        case "confuses types":
+            len(5)  # type: ignore[arg-type]
+        case "tells the model":
+            raise agentrft.ToolError("ask for less")
     return object()
 
 
@@ -110,7 +119,13 @@ async def test_a_value_error_is_shown_to_the_model_and_not_retried(url: str) -> 
     assert (result.output, result.status, result.is_error) == ("Error: b must not be 0", 400, True)
 
 
-@pytest.mark.parametrize("kind", ["raises", "returns no JSON"])
+async def test_a_tool_error_is_shown_to_the_model_too(url: str) -> None:
+    result = await call(url, "broken", kind="tells the model")
+    assert isinstance(result, ToolResult)
+    assert (result.output, result.status) == ("Error: ask for less", 400)
+
+
+@pytest.mark.parametrize("kind", ["raises", "parses", "decodes", "confuses types", "returns no JSON"])
 async def test_any_other_failure_is_a_500_with_its_traceback_in_the_log_alone(
     url: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:

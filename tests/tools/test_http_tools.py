@@ -399,3 +399,16 @@ def test_an_endpoint_that_cannot_work_is_refused_with_its_path(make_endpoint, fi
         HttpTools([good, replace(good, **{"name": "list", **fields})])
     assert caught.value.param == param
     assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [408, 425, 429])
+async def test_a_status_that_says_later_is_never_shown_to_the_model(ask, status) -> None:
+    busy = Answer(status=status, body={"detail": "slow down"})
+    result, requests = await ask(busy, OK)
+    assert isinstance(result, ToolResult)
+    assert (result.output, len(requests)) == ("found", 2)
+    fault, requests = await ask(busy)
+    assert isinstance(fault, Fault)
+    assert (fault.owner, fault.kind) == (FaultOwner.TOOL_ENDPOINT, FaultKind.OVERLOADED)
+    assert (fault.attempts, len(requests)) == (4, 4)
+    assert "slow down" in fault.message

@@ -7,6 +7,7 @@ import pytest
 from agentrft.domain.episode import StopReason
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import LifecycleEndpoint
+from agentrft.outbound.breaker import BreakerState
 from agentrft.outbound.signature import Signer
 from agentrft.tools import HttpLifecycle
 from tests.tools.scripted_endpoint import Answer, Gather, ScriptedEndpoint
@@ -107,3 +108,16 @@ async def test_both_are_signed(context) -> None:
                 sent["webhook-id"], timestamp_s=int(sent["webhook-timestamp"]), body=request.raw
             )
             assert sent["webhook-signature"] == again["webhook-signature"]
+
+
+async def test_ends_that_cannot_be_told_keep_no_episode_from_beginning(context) -> None:
+    """Twenty ends of one try each are enough to open a breaker, which is not that of beginnings."""
+    async with ScriptedEndpoint(*[Answer(status=500)] * 20, OK) as server:
+        settings = LifecycleEndpoint(url=server.url)
+        async with HttpLifecycle(settings, job_id="ftjob-1", backoff_s=lambda attempt: 1000.0) as watched:
+            for _ in range(20):
+                watched.end(context, StopReason.ANSWER)
+            await asyncio.wait(watched._farewells)
+            assert watched._finish.health().state is BreakerState.OPEN
+            assert watched.endpoint.health().state is BreakerState.CLOSED
+            assert await watched.begin(context) is None

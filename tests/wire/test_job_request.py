@@ -8,6 +8,7 @@ from agentrft.domain.errors import UserError
 from agentrft.domain.job import Method
 from agentrft.domain.training import Loss
 from agentrft.wire.fine_tuning import Reinforcement
+from agentrft.wire.graders import read_shape
 from agentrft.wire.job_request import read_job_request
 from agentrft.wire.masking import holds_mask
 from agentrft.wire.strict import parse
@@ -83,6 +84,8 @@ def test_our_own_settings_live_under_one_key() -> None:
         ({"agentrft": {"foo": 1}}, "method.reinforcement.agentrft.foo", "unknown_parameter"),
         ({"agentrft": {"penalty": {"x": 1}}}, "method.reinforcement.agentrft.penalty.x", "unknown_parameter"),
         ({"agentrft": {"faults": {"rate": 1}}}, "method.reinforcement.agentrft.faults.rate", "unknown_parameter"),
+        ({"agentrft": {"faults": {"window": 4}}}, "method.reinforcement.agentrft.faults", "invalid_value"),
+        ({"agentrft": {"faults": {"min_faults": 101}}}, "method.reinforcement.agentrft.faults", "invalid_value"),
         (
             {"agentrft": {"faults": {"tool_limit": 5}}},
             "method.reinforcement.agentrft.faults.tool_limit",
@@ -291,3 +294,38 @@ def test_asterisks_in_a_header_are_known_for_a_mask_and_those_elsewhere_are_not(
     assert holds_mask({"type": "multi", "graders": {"a": masked}})
     assert holds_mask({"graders": [masked]})
     assert not holds_mask({"type": "python", "source": "**********", "headers": {"X-Key": "hush"}})
+
+
+MASKED = "**********"
+ENDPOINT = {"type": "endpoint", "url": "http://localhost:1/g", "headers": {"A": "b", "X-Key": MASKED}}
+
+
+@pytest.mark.parametrize(
+    ("reinforcement", "path"),
+    [
+        ({"tools": [TOOL, TOOL | {"headers": {"Authorization": MASKED}}]}, "tools[1].headers.Authorization"),
+        ({"grader": ENDPOINT}, "grader.headers.X-Key"),
+        ({"grader": {"type": "multi", "graders": {"env": ENDPOINT}}}, "grader.graders.env.headers.X-Key"),
+        ({"grader": {"type": "multi", "graders": ENDPOINT | {"name": "g"}}}, "grader.graders.headers.X-Key"),
+        ({"agentrft": {"signing_secret": MASKED}}, "agentrft.signing_secret"),
+        ({"agentrft": {"lifecycle": {"headers": {"X-Key": MASKED}}}}, "agentrft.lifecycle.headers.X-Key"),
+        ({"agentrft": {"mcp_servers": [{"env": {"KEY": MASKED}}]}}, "agentrft.mcp_servers[0].env.KEY"),
+        ({"agentrft": {"monitor_graders": [GRADER, ENDPOINT]}}, "agentrft.monitor_graders[1].headers.X-Key"),
+    ],
+)
+def test_asterisks_sent_back_in_place_of_a_secret_are_refused(reinforcement: dict[str, Any], path: str) -> None:
+    param, code, message = refused(body(**reinforcement))
+    assert (param, code) == (f"method.reinforcement.{path}", "invalid_value")
+    assert "Give its real value." in message
+
+
+def test_asterisks_that_are_no_secret_are_the_users_own() -> None:
+    schema = {"type": "object", "properties": {"headers": {"X-Key": MASKED}}}
+    shape = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    read_job_request(body(response_format=shape, grader={**GRADER, "reference": MASKED}))
+
+
+def test_a_grader_to_be_run_or_checked_is_not_taken_with_asterisks() -> None:
+    with pytest.raises(UserError) as caught:
+        read_shape(ENDPOINT, at="grader")
+    assert caught.value.param == "grader.headers.X-Key"

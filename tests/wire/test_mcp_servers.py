@@ -54,3 +54,12 @@ def test_a_mistake_is_named_by_its_dotted_path(servers: list[Any], param: str, c
         read(*servers, tools=[TOOL])
     assert (refused.value.param, refused.value.code) == (param, code)
     assert "hush" not in refused.value.message
+
+
+def test_limits_of_a_server_reach_the_worker() -> None:
+    limits = {"max_concurrency": 4, "rate_limit": 2.5}
+    (kept,) = read(WEB | limits).settings["reinforcement"]["agentrft"]["mcp_servers"]
+    assert kept == WEB | limits
+    with pytest.raises(UserError) as refused:
+        read(WEB | {"max_concurrency": 0})
+    assert refused.value.param == f"{AT}[0].max_concurrency"

@@ -47,3 +47,18 @@ def test_a_process_that_was_killed_is_taken_for_want_of_memory() -> None:
     failure = explain_crash(crashed(RuntimeError("a shard has died: a process of the engine ended: EOFError()")))
     assert failure.code == "out_of_memory"
     assert "most likely for want of memory" in failure.message
+
+
+def test_of_tasks_that_failed_together_want_of_memory_is_what_counts() -> None:
+    memory = crashed(MemoryError())
+    memory.add_note("attempt 3 at row 2 in step 5")
+    group = crashed(ExceptionGroup("tasks", [KeyError("x"), ExceptionGroup("inner", [memory])]))
+    failure = explain_crash(group)
+    assert failure.code == "out_of_memory"
+    assert failure.message.startswith("The worker ran out of memory in agentrft, during attempt 3 at row 2 in step 5.")
+
+
+def test_a_group_is_named_by_what_is_in_it() -> None:
+    failure = explain_crash(crashed(ExceptionGroup("tasks", [KeyError("x"), ValueError("y")])))
+    assert failure.code == "internal_error"
+    assert "met an internal error (KeyError)" in failure.message

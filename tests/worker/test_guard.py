@@ -1,15 +1,17 @@
 """The guard hears what a job does, and warns its owner."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agentrft.domain.episode import GradedEpisode
+from agentrft.domain.errors import UserError
 from agentrft.domain.job import Reinforcement
 from agentrft.grading import SpecGrader, make_grader
 from agentrft.testing import FunctionGrader, MemoryJournal, a_graded_episode, an_episode, broken_grader, some_rules
 from agentrft.worker.guard import Guard, Rows, open_guard
-from agentrft.worker.monitors import Monitor
+from agentrft.worker.monitors import Found, Monitor
 from tests.analysis.episodes import graded, played
 
 EXACT = {
@@ -122,7 +124,7 @@ async def test_a_grader_that_rolls_dice_is_told_before_training_starts() -> None
     async def said(grader: dict[str, str], *, check_grader: bool = True) -> MemoryJournal:
         journal = MemoryJournal()
         guard = Guard(make=make, journal=journal, rules=rules(grader=grader, check_grader=check_grader))
-        await tell(guard, 0, {}, valid=[right(str(n)) for n in range(9)])
+        await tell(guard, 0, {}, valid=[right(str(8 - n)) for n in range(9)])
         await tell(guard, 5, {})
         return journal
 
@@ -131,7 +133,8 @@ async def test_a_grader_that_rolls_dice_is_told_before_training_starts() -> None
     assert (await said({"type": "ruler", "name": "group"})).warnings == []
     journal = await said(DICE)
     (data,) = journal.warning_data
-    assert (data["alarm"], data["numbers"]["episodes"], len(data["trace_ids"])) == ("grader_noise", 8, 8)
+    assert (data["alarm"], data["numbers"]["episodes"]) == ("grader_noise", 8)
+    assert data["trace_ids"] == list("01234567")  # not the first eight to finish
     assert "8 of 8 episodes got another reward" in journal.warnings[0]
 
 
@@ -143,3 +146,42 @@ async def test_a_job_that_is_taken_over_knows_its_earlier_steps() -> None:
     await guard.episode("train", 2, a_graded_episode(1.0, an_episode()))
     await guard.step(2, drifted)
     assert journal.warnings == []
+
+
+class Meeting(Monitor):
+    """Is done only when another one is collected at the same time."""
+
+    def __init__(self, name: str, barrier: asyncio.Barrier) -> None:
+        super().__init__(name, FunctionGrader(lambda _: 0.0))
+        self._barrier = barrier
+
+    async def collect(self) -> Found:
+        await self._barrier.wait()
+        return {}
+
+
+async def test_a_step_waits_for_all_its_monitors_at_once() -> None:
+    barrier = asyncio.Barrier(2)
+    monitors = [Meeting(name, barrier) for name in ("tone", "style")]
+    guard = Guard(make=make, journal=MemoryJournal(), rules=rules(), monitors=monitors)
+    async with asyncio.timeout(5):
+        await tell(guard, 0, {})
+
+
+async def test_a_job_goes_on_without_a_monitor_that_cannot_be_made() -> None:
+    async def find(spec: Mapping[str, Any]) -> SpecGrader:
+        match spec["name"]:
+            case "tone":
+                raise UserError("there is no judge 'j' here.")
+            case "style":
+                raise ConnectionError("Bearer hush")
+        return await make(spec)
+
+    journal = MemoryJournal()
+    monitors = tuple({"type": "score_model", "name": name} for name in ("tone", "style"))
+    async with open_guard(journal, rules(monitor_graders=(*monitors, EXACT)), find) as guard:
+        await tell(guard, 0, {}, valid=[right()])
+    assert journal.steps[0]["valid_monitor_mean_exact"] == 1.0
+    assert [data["alarm"] for data in journal.warning_data] == ["monitor_failed:tone", "monitor_failed:style"]
+    assert "cannot be made: there is no judge 'j' here. The job goes on" in journal.warnings[0]
+    assert "cannot be made: internal error (ConnectionError). The job goes on" in journal.warnings[1]

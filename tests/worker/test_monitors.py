@@ -66,3 +66,13 @@ async def test_a_monitor_that_is_closed_leaves_nothing_running() -> None:
     monitor.watch("valid", an_episode())
     await monitor.close()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_step_that_is_cancelled_while_it_waits_leaves_nothing_running() -> None:
+    monitor = Monitor("m", Hanging())
+    monitor.watch("valid", an_episode())
+    step = asyncio.create_task(monitor.collect())
+    await asyncio.sleep(0)
+    step.cancel()
+    await asyncio.gather(step, return_exceptions=True)
+    assert len(asyncio.all_tasks()) == 1

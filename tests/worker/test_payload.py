@@ -158,3 +158,45 @@ def test_the_tokens_of_judges_are_told_under_openais_names() -> None:
     used = {"train_judge_prompt_tokens_gpt-x": 700.0, "valid_judge_completion_tokens_gpt-x": 30.0}
     found = data(METRICS | used)["model_graders_token_usage"]
     assert found == {"gpt-x": {"train_prompt_tokens": 700, "eval_completion_tokens": 30}}
+
+
+def errors(grader: dict[str, Any], faults: dict[str, float]) -> dict[str, Any]:
+    found = reinforcement_data(3, 20, METRICS | faults, tools=[], grader=grader)
+    (entry,) = found["errors"]["graders"]
+    return {name: value for name, value in entry.items() if name not in ("name", "type")}
+
+
+@pytest.mark.parametrize(
+    ("kind_of_grader", "fault", "flag"),
+    [
+        ("score_model", "http_5xx", "model_grader_server_error"),
+        ("score_model", "overloaded", "model_grader_server_error"),
+        ("label_model", "refusal", "model_grader_refusal_error"),
+        ("ruler", "invalid_reply", "model_grader_parse_error"),
+        ("score_model", "truncated", "other_error"),
+        ("endpoint", "timeout", "endpoint_grader_server_error"),
+        ("string_check", "deadline", "other_error"),
+    ],
+)
+def test_a_grader_that_failed_sets_the_flag_of_its_failure(kind_of_grader: str, fault: str, flag: str) -> None:
+    found = errors({"type": kind_of_grader, "name": "g"}, {f"train_grading_faults_{fault}_at_g": 16.0})
+    assert (found[f"train_{flag}_count"], found[f"train_{flag}_mean"]) == (16.0, 0.2)
+    assert sum(value for name, value in found.items() if name.endswith("_count")) == 16.0
+
+
+def test_a_multi_grader_has_the_flags_of_its_parts() -> None:
+    parts = {"judge": {"type": "score_model"}, "mine": {"type": "endpoint"}, "code": {"type": "python"}}
+    faults = {
+        "train_grading_faults_refusal_at_judge": 1.0,
+        "train_grading_faults_timeout_at_mine": 2.0,
+        "train_grading_faults_deadline_at_grader": 3.0,
+    }
+    found = errors({"type": "multi", "name": "m", "graders": parts}, faults)
+    assert {name: count for name, count in found.items() if name.endswith("_count") and count} == {
+        "train_other_error_count": 3.0,
+        "train_python_grader_runtime_error_count": 16.0,
+        "train_model_grader_refusal_error_count": 1.0,
+        "train_endpoint_grader_server_error_count": 2.0,
+    }
+    assert found["train_python_grader_runtime_error_mean"] == 16 / 70
+    assert "train_formula_parse_error_mean" in found

@@ -199,12 +199,18 @@ def test_supervised_settings_are_kept() -> None:
 
 def test_mcp_servers_are_settled() -> None:
     web = {"name": "web", "url": "http://x/mcp", "headers": {"A": "b"}, "allowed_tools": ["cat"], "timeout_s": 5.0}
+    web |= {"max_concurrency": 4, "rate_limit": 2.0}
     local = {"name": "local", "command": "uvx", "args": ["server"], "env": {"KEY": "x"}}
     rules = reinforcement(agentrft={"mcp_servers": [web, local]}).reinforcement
     assert rules is not None
     assert rules.mcp_servers == (
         McpServer(
-            name="web", at=McpAddress(url="http://x/mcp", headers={"A": "b"}), allowed_tools=("cat",), timeout_s=5.0
+            name="web",
+            at=McpAddress(url="http://x/mcp", headers={"A": "b"}),
+            allowed_tools=("cat",),
+            timeout_s=5.0,
+            max_concurrency=4,
+            rate_limit=2.0,
         ),
         McpServer(name="local", at=McpCommand(argv=("uvx", "server"), env={"KEY": "x"})),
     )

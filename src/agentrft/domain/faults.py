@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     GRADER_ERROR = "grader_error"
     REFUSAL = "refusal"  # a judge model would not answer
     TRUNCATED = "truncated"  # a judge model's answer ended at its token limit
+    OVERLOADED = "overloaded"  # it asked to be called again later: 408, 425 or 429, and that to the last try
     BREAKER_OPEN = "breaker_open"  # the endpoint failed others so often that it was left alone
     DEADLINE = "deadline"
     INTERNAL = "internal"
@@ -130,6 +131,7 @@ TABLE: Mapping[str, Treatment] = {
     "tool_endpoint.timeout": _TOOL,
     "tool_endpoint.connection": _TOOL,
     "tool_endpoint.invalid_reply": _TOOL,
+    "tool_endpoint.overloaded": _TOOL,
     "tool_endpoint.breaker_open": _TOOL,
     "tool_endpoint.deadline": replace(_TOOL, new_attempts=1),  # each costs the whole wall clock of an episode
     "grader_endpoint.http_5xx": _GRADER,
@@ -140,6 +142,7 @@ TABLE: Mapping[str, Treatment] = {
     "grader_endpoint.grader_error": _GRADER,
     "grader_endpoint.refusal": _GRADER,
     "grader_endpoint.truncated": _GRADER,
+    "grader_endpoint.overloaded": _GRADER,
     "grader_endpoint.breaker_open": _GRADER,
     "grader_endpoint.deadline": replace(_GRADER, new_attempts=1),
     "platform.internal": _PLATFORM,

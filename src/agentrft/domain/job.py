@@ -89,6 +89,8 @@ class McpServer:
     allowed_tools: tuple[str, ...] | None = None  # None: all that it lists
     timeout_s: float = 60.0  # for one try of a call
     deadline_s: float = 180.0  # for all tries of one call, connecting included
+    max_concurrency: int | None = None  # calls under way at once; None: any number
+    rate_limit: float | None = None  # calls per second, retries included; None: any number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

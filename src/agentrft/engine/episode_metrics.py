@@ -71,7 +71,7 @@ def _tools(valid: Sequence[GradedEpisode]) -> Metrics:
     shown = sum(kind is TokenKind.TOOL for graded in valid for kind in graded.episode.tokens.kinds)
     found = {
         **ratio("tool_calls_mean", len(calls), len(valid)),
-        **ratio("malformed_calls_share", sum(call.error is not None for call in calls), len(calls)),
+        **ratio("malformed_calls_share", _malformed(valid), len(calls)),
         **ratio("tool_errors_share", sum(result.is_error for result in results), len(results)),
         **ratio("tool_output_tokens_mean", shown, len(results)),
         **_latency(results),
@@ -82,6 +82,18 @@ def _tools(valid: Sequence[GradedEpisode]) -> Metrics:
         found |= ratio(f"tool_calls_mean_{name}", sum(call.name == name for call in calls), len(valid))
         found |= _latency([result for result in results if result.name == name], of=name)
     return found
+
+
+def _malformed(valid: Iterable[GradedEpisode]) -> int:
+    """Calls that were refused before they were sent, but for those of tools that there are not."""
+    count = 0
+    for graded in valid:
+        offered = {tool.name for tool in graded.episode.item.tools}
+        for turn in graded.episode.turns:
+            refused = {result.call_id for result in turn.results if not result.sent}
+            calls = turn.message.tool_calls
+            count += sum(each.error is not None or (each.call_id in refused and each.name in offered) for each in calls)
+    return count
 
 
 def _latency(results: Sequence[ToolResult], *, of: str = "") -> Metrics:

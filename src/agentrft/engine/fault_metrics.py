@@ -29,10 +29,12 @@ def _faults(episodes: Iterable[GradedEpisode]) -> Metrics:
     faults = [graded.fault for graded in episodes if graded.fault is not None]
     owners, kinds = Counter(fault.owner for fault in faults), Counter(fault.kind for fault in faults)
     places = Counter(fault.where for fault in faults)
+    gradings = Counter((fault.kind, fault.where) for fault in faults if fault.owner is FaultOwner.GRADER_ENDPOINT)
     return {
         **{f"faults_{owner}": float(owners[owner]) for owner in FaultOwner},
         **{f"faults_kind_{kind}": float(count) for kind, count in kinds.items()},
         **{f"faults_at_{name}": float(count) for name, count in places.items()},
+        **{f"grading_faults_{kind}_at_{name}": float(count) for (kind, name), count in gradings.items()},
     }
 
 

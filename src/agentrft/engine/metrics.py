@@ -13,7 +13,8 @@ Of the graded attempts (those without a fault):
     <split>_judge_<kind>_tokens_<model>             sum by judge model; kinds: prompt, completion, cached
     <split>_tool_calls_mean                         calls per episode, as the policy wrote them
     <split>_tool_calls_mean_<tool>                  calls per episode of one tool
-    <split>_malformed_calls_share                   calls that could not be read
+    <split>_malformed_calls_share                   calls that could not be made: not to be read, not fitting the
+                                                    schema, or one too many in a turn that may have one
     <split>_unknown_tool_calls_share                calls of a tool that there is not
     <split>_tool_errors_share                       results that told the model of an error
     <split>_tool_output_tokens_mean                 tokens shown to the model per result
@@ -36,6 +37,7 @@ Of all attempts:
     <split>_faults_<owner>                          count by FaultOwner
     <split>_faults_kind_<kind>                      count by FaultKind, where there were any
     <split>_faults_at_<name>                        count by the tool, grader or part of ours that failed
+    <split>_grading_faults_<kind>_at_<name>         count by FaultKind and by the part of the grader that failed
     <split>_replies_of_<tool>                       calls of one tool that its endpoint answered
     <split>_error_count_<tool>                      OpenAI's name: faults of a tool per call of it (a rate)
     <split>_grading_fault_share                     faults of the grader per grading

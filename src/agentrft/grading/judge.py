@@ -19,7 +19,7 @@ from agentrft.grading.verdicts import Verdicts
 from agentrft.outbound.transport import Failure, Reply, Target, Transport, backoff_s, excerpt, judge_status
 from agentrft.wire.judging import SamplingParams
 
-_WORTH_ANOTHER_TRY = frozenset({408, 409, 425, 429})
+_CONFLICT = 409  # of the 4xx that get this far, the only one that another try may pass
 _MOST_BRACES = 500  # where an object may begin, before the answer counts as having none
 _OPENAI_NAMES = {"max_completions_tokens": "max_completion_tokens"}
 
@@ -126,7 +126,7 @@ class JudgeClient:
             return failure
         if reply.status >= 400:
             text = f"HTTP {reply.status} {excerpt(reply, headers=self._target.headers)}".strip()
-            return Failure(kind=FaultKind.GRADER_ERROR, message=text, retry=reply.status in _WORTH_ANOTHER_TRY)
+            return Failure(kind=FaultKind.GRADER_ERROR, message=text, retry=reply.status == _CONFLICT)
         if reply.too_large:
             return Failure(kind=FaultKind.INVALID_REPLY, message="the reply is larger than 1 MB", retry=False)
         try:

@@ -106,6 +106,7 @@ class Breaker:
     def _count(self, *, failed: bool) -> None:
         self._recent.append((self._clock(), failed))
         self._failures += failed
+        self._forget_old()
 
     def _forget_old(self) -> None:
         if self.state is not BreakerState.CLOSED:

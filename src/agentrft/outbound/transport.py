@@ -28,6 +28,7 @@ MAX_RETRIES = 3
 MAX_REPLY_BYTES = 1 << 20
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 DEADLINE_HEADER = "X-Agentrft-Deadline-Ms"  # for how long the caller waits for the reply to this very request
+OVERLOADED_STATUSES = frozenset({408, 425, 429})  # 4xx that say "later", and nothing about the request
 _INFLATE_ANY = 47  # zlib's wbits for "gzip or deflate, see the header"
 _ENDPOINT_FAILURES = (FaultKind.HTTP_5XX, FaultKind.TIMEOUT, FaultKind.CONNECTION, FaultKind.INVALID_REPLY)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -53,6 +54,7 @@ class Reply:
     latency_s: float
     reason: str = ""
     location: str = ""
+    retry_after_s: float = 0.0  # what the endpoint asked for; 0 when it did not
     too_large: bool = False
 
 
@@ -63,6 +65,7 @@ class Failure:
     kind: FaultKind
     message: str
     retry: bool = True
+    retry_after_s: float = 0.0  # at least, before another try
     attempts: int = 1
 
 
@@ -115,10 +118,16 @@ def excerpt(reply: Reply, *, headers: Mapping[str, str], limit_chars: int = 300)
 
 
 def judge_status(reply: Reply, *, headers: Mapping[str, str]) -> Failure | None:
-    """A 5xx (worth another try) or a redirect (never followed: it could carry the headers elsewhere)."""
-    if reply.status >= 500:
+    """What no endpoint can mean as an answer.
+
+    A 5xx and a status that says "later" are worth another try; a redirect is never followed, as it could carry the
+    headers elsewhere.
+    """
+    if reply.status >= 500 or reply.status in OVERLOADED_STATUSES:
         said = excerpt(reply, headers=headers)
-        return Failure(kind=FaultKind.HTTP_5XX, message=f"HTTP {reply.status} {said or reply.reason}".strip())
+        kind = FaultKind.HTTP_5XX if reply.status >= 500 else FaultKind.OVERLOADED
+        text = f"HTTP {reply.status} {said or reply.reason}".strip()
+        return Failure(kind=kind, message=text, retry_after_s=reply.retry_after_s)
     if 300 <= reply.status < 400:
         where = public_url(reply.location) if find_url_problem(reply.location) is None else reply.location.split("?")[0]
         text = f"HTTP {reply.status} redirects to {where or 'nowhere'}; redirects are refused, give the final address"
@@ -203,7 +212,7 @@ class Transport:
                 outcome = await self._take(turn, request, left_s=countdown.left_s)
             if isinstance(outcome, Reply):
                 return outcome
-            pause_s = self._backoff_s(attempt)
+            pause_s = max(self._backoff_s(attempt), outcome.retry_after_s)
             late = pause_s >= countdown.left_s
             if not outcome.retry or attempt > MAX_RETRIES or late:
                 return _conclude(outcome, target=target, attempts=attempt, late=late)
@@ -218,7 +227,9 @@ class Transport:
         refused = isinstance(outcome, Reply) and 400 <= outcome.status < 500
         if failure is None or refused or failure.kind not in _ENDPOINT_FAILURES:
             turn.answered()
-        elif failure.kind is not FaultKind.TIMEOUT or 2 * timeout_s >= min(target.timeout_s, target.deadline_s):
+        elif failure.kind is not FaultKind.TIMEOUT or not cut_short(
+            timeout_s, timeout_s=target.timeout_s, deadline_s=target.deadline_s
+        ):
             turn.failed(failure.message)
         return failure or outcome
 
@@ -246,6 +257,7 @@ class Transport:
             latency_s=clock() - started,
             reason=response.reason_phrase,
             location=response.headers.get("location", ""),
+            retry_after_s=read_retry_after_s(response.headers),
             too_large=content is None,
         )
 
@@ -262,6 +274,17 @@ class Transport:
             if len(content) > self._max_reply_bytes:
                 return None
         return bytes(content)
+
+
+def read_retry_after_s(headers: Mapping[str, str]) -> float:
+    """The seconds of a `Retry-After` header; 0 where there is none, or a date, which no two clocks agree on."""
+    text = headers.get("retry-after", "").strip()
+    return float(text[:9]) if text.isascii() and text.isdecimal() else 0.0  # 9 digits outlast any deadline
+
+
+def cut_short(try_s: float, *, timeout_s: float, deadline_s: float) -> bool:
+    """Whether so little was left of a call's deadline for a try that its timeout says nothing about the endpoint."""
+    return 2 * try_s < min(timeout_s, deadline_s)
 
 
 def _merge(ours: Mapping[str, str], theirs: Mapping[str, str]) -> httpx2.Headers:

@@ -61,7 +61,7 @@ async def check_monitors(store: Store, project_id: str, spec: JobSpec) -> JobSpe
     read: list[Mapping[str, Any]] = []
     for index, given in enumerate(spec.monitor_graders):
         param = f"method.reinforcement.agentrft.monitor_graders[{index}]"
-        grader = await _read_grader(store, project_id, given, param=param)
+        grader = await _read_grader(store, project_id, given, param=param, trains=False)
         if grader["type"] == "ruler":
             message = "A ruler compares the attempts of a group; a monitor grader must be able to grade one alone."
             raise UserError(message, param=f"{param}.type", code="unsupported_value")
@@ -73,8 +73,10 @@ async def check_monitors(store: Store, project_id: str, spec: JobSpec) -> JobSpe
     return spec.with_monitors(read) if read else spec
 
 
-async def _read_grader(store: Store, project_id: str, given: Mapping[str, Any], *, param: str) -> Mapping[str, Any]:
-    grader = await asyncio.to_thread(validate_grader, given, param=param)
+async def _read_grader(
+    store: Store, project_id: str, given: Mapping[str, Any], *, param: str, trains: bool = True
+) -> Mapping[str, Any]:
+    grader = await asyncio.to_thread(validate_grader, given, param=param, trains=trains)
     await check_judges(store, project_id, grader, param=param)
     return grader
 

@@ -4,6 +4,6 @@ A user's own code imports this, so it stands alone: it knows the wire protocol a
 """
 
 from agentrft.toolkit.graders import GraderFunction, grader
-from agentrft.toolkit.tools import Call, ToolFunction, tool, tools_schema
+from agentrft.toolkit.tools import Call, ToolError, ToolFunction, tool, tools_schema
 
-__all__ = ["Call", "GraderFunction", "ToolFunction", "grader", "tool", "tools_schema"]
+__all__ = ["Call", "GraderFunction", "ToolError", "ToolFunction", "grader", "tool", "tools_schema"]

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from agentrft.toolkit.graders import as_score
 from agentrft.toolkit.loading import Functions
-from agentrft.toolkit.tools import Call, as_text, tools_schema
+from agentrft.toolkit.tools import Call, ToolError, as_text, tools_schema
 
 log = logging.getLogger(__name__)
 MAX_THREADS = 128  # sync functions at once; more wait for their turn
@@ -117,14 +117,22 @@ def _routes(functions: Functions, runner: _Runner) -> APIRouter:
         context = Call(trace_id=body.trace_id or "", call_id=body.call_id or "", item=body.item or {})
         try:
             bound = tool.bind(body.arguments, context)
-            value = await runner.run(bound, is_async=tool.is_async)
         except (ValueError, TypeError) as error:
             return _answer(body, f"Error: {error}", status=400)
-        except Exception:  # noqa: BLE001  the border to the user's function: its failure is one call's, and logged
+        try:
+            value = await runner.run(bound, is_async=tool.is_async)
+        except Exception as error:  # noqa: BLE001  the border to the user's function: one call's failure, logged
+            if _is_for_the_model(error):
+                return _answer(body, f"Error: {error}", status=400)
             raise _failure("tool", name) from None
         return _answer(body, _encode(name, value))
 
     return router
+
+
+def _is_for_the_model(error: Exception) -> bool:
+    """Whether a bad argument is to blame. Subclasses of ValueError, like those of parsers, are a function's own bugs."""
+    return type(error) is ValueError or isinstance(error, ToolError)
 
 
 def _encode(name: str, value: Any) -> str:

@@ -15,6 +15,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class ToolError(Exception):
+    """What a tool raises to tell the model what to do better: its text is shown, and the attempt goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """The call that is being answered. A tool with a parameter of this type is given it; the model does not see it."""
@@ -80,8 +84,9 @@ def tool(
     """Make a tool of a function, sync or async; it can be called as before.
 
     The JSON schema comes from the type hints, the descriptions of the tool and of each parameter from the docstring.
-    A ValueError or TypeError that the function raises is shown to the model; any other exception is the tool's own
-    failure and never held against the model. Sync functions run in threads, many at once.
+    A `ToolError` that the function raises is shown to the model, and so is a ValueError itself, but none of its
+    subclasses; any other exception is the tool's own failure and never held against the model. Sync functions run in
+    threads, many at once.
 
     Args:
         name: default: the function's.

@@ -31,7 +31,6 @@ START_DEADLINE_S = 300.0
 FINISH_TIMEOUT_S = 10.0
 FINISH_DEADLINE_S = 30.0
 CANCELLED = "cancelled"  # the stop reason of an episode that was not played to its end
-_PASSING = frozenset({408, 425, 429})  # 4xx that may be another status the next time
 
 
 class HttpLifecycle:
@@ -42,7 +41,7 @@ class HttpLifecycle:
         signer: signs every request; None: they are sent unsigned.
         backoff_s: seconds to pause after the n-th failed try, n from 1.
 
-    `endpoint` says how the URL is doing, and when it is well again.
+    `endpoint` says how the URL is doing with beginnings, and when it is well again.
     """
 
     def __init__(
@@ -57,14 +56,14 @@ class HttpLifecycle:
         self._headers = settings.headers
         self._transport = Transport(backoff_s=backoff_s)
         self._farewells: set[asyncio.Task[None]] = set()
-        turnstile = Turnstile()
 
         def endpoint(timeout_s: float, deadline_s: float) -> Endpoint:
             target = Target(
                 url=settings.url, headers=settings.headers, timeout_s=timeout_s, deadline_s=deadline_s, signer=signer
             )
-            return Endpoint(NAME, target, transport=self._transport, turnstile=turnstile)
+            return Endpoint(NAME, target, transport=self._transport, turnstile=Turnstile())
 
+        # A breaker each: farewells that nobody waits for must not hold up beginnings, nor be their probes.
         self.endpoint = endpoint(START_TIMEOUT_S, START_DEADLINE_S)
         self._finish = endpoint(FINISH_TIMEOUT_S, FINISH_DEADLINE_S)
 
@@ -128,7 +127,8 @@ class HttpLifecycle:
 
 
 def _judge(reply: Reply, headers: Mapping[str, str]) -> Failure | None:
-    if reply.status < 400 or reply.status >= 500:
-        return judge_status(reply, headers=headers)
+    failure = judge_status(reply, headers=headers)
+    if failure is not None or reply.status < 400:
+        return failure
     text = f"HTTP {reply.status} {excerpt(reply, headers=headers) or reply.reason}".strip()
-    return Failure(kind=FaultKind.INVALID_REPLY, message=text, retry=reply.status in _PASSING)
+    return Failure(kind=FaultKind.INVALID_REPLY, message=text, retry=False)

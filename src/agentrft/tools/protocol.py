@@ -10,7 +10,7 @@ from agentrft.domain.episode import ToolCall
 from agentrft.outbound.transport import Reply
 from agentrft.ports import CallContext
 
-OWNER_STATUSES = frozenset({401, 403, 407, 408, 429})  # 4xx that no other arguments would have avoided
+OWNER_STATUSES = frozenset({401, 403, 407})  # 4xx that no other arguments would have avoided
 TOO_LARGE = 413
 
 
@@ -67,7 +67,7 @@ def place_headers(context: CallContext) -> dict[str, str]:
 
 
 def read_reply(reply: Reply, *, name: str) -> Reading:
-    """What a reply below 500 means for the model."""
+    """What a reply that `judge_status` lets pass means for the model."""
     if reply.too_large:
         text = f"Error 413: the reply of {name} is larger than 1 MB; ask for less"
         return Reading(output=text, status=TOO_LARGE, is_error=True)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from agentrft.domain.job import FaultLimits
 from agentrft.domain.signing_secret import read_signing_secret
 from agentrft.domain.training import Loss
 from agentrft.wire.graders import Headers, HttpUrl
@@ -93,7 +94,7 @@ class PenaltySettings(Strict):
 class FaultSettings(Strict):
     """When the job pauses for a tool or grader that fails, and when truncated episodes are left out of the loss.
 
-    Limits are shares; at 1 nothing is ever over the limit.
+    Limits are shares; at 1 nothing is ever over the limit. A window has room for `min_faults`.
     """
 
     tool_limit: Limit | None = None
@@ -103,6 +104,17 @@ class FaultSettings(Strict):
     probe_interval_s: Annotated[float, Field(gt=0, le=3600)] | None = None
     max_pause_s: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None  # then the job fails
     truncated_limit: Limit | None = None
+
+    @model_validator(mode="after")
+    def _a_pause_is_possible(self) -> Self:
+        defaults = FaultLimits()
+        window, least = self.window or defaults.window, self.min_faults or defaults.min_faults
+        if window < least:
+            raise ValueError(
+                f"a window of {window} calls never holds min_faults ({least}), so that the job would never pause; "
+                "raise window or lower min_faults, or give limits of 1 to never pause."
+            )
+        return self
 
 
 class Weights(Strict):

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from agentrft.domain.errors import UserError
 from agentrft.domain.ids import new_id
 from agentrft.wire.judging import JudgeMessage, SamplingParams
+from agentrft.wire.masking import refuse_mask
 from agentrft.wire.strict import Strict, name_type, parse
 
 MAX_PARTS = 32
@@ -208,8 +209,9 @@ def read_shape(body: object, *, at: str) -> Grader:
         at: its dotted path, e.g. `method.reinforcement.grader`.
 
     Raises:
-        UserError: it is malformed, with the dotted path of the first mistake.
+        UserError: it is malformed, or a secret in it is asterisks, with the dotted path of the first mistake.
     """
+    refuse_mask(body, at=at)
     kind = _KINDS[_read_kind(body, at, known=_KINDS)]
     assert isinstance(body, Mapping)
     if kind is MultiGrader and body.get("graders") is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from agentrft.domain.errors import UserError
 from agentrft.domain.job import Method
 from agentrft.wire.fine_tuning import JobRequest, MethodSettings, Reinforcement, Supervised
-from agentrft.wire.masking import mask
+from agentrft.wire.masking import mask, refuse_mask
 from agentrft.wire.mcp_servers import McpServer
 from agentrft.wire.strict import parse
 
@@ -117,6 +117,7 @@ def _read_reinforcement(given: object, at: str, old_hyperparameters: object) -> 
     if old_hyperparameters:
         message = f"Give the hyperparameters of a reinforcement job in '{at}.hyperparameters'."
         raise UserError(message, param="hyperparameters", code="invalid_value")
+    refuse_mask(given, at=at)
     read = parse(Reinforcement, given, at=at)
     settings = read.model_dump(exclude_none=True, by_alias=True, mode="json")
     return {"response_format": None, "tools": [], **settings}

@@ -37,6 +37,8 @@ class McpServer(Strict):
     allowed_tools: Annotated[list[ToolName], Field(min_length=1)] | None = None  # default: all that it lists
     timeout_s: Annotated[float, Field(gt=0, le=600)] | None = None  # for one try of a call
     deadline_s: Annotated[float, Field(gt=0, le=3600)] | None = None  # for all tries of one call, connecting included
+    max_concurrency: Annotated[int, Field(ge=1, le=1024)] | None = None  # calls under way at once
+    rate_limit: Annotated[float, Field(gt=0)] | None = None  # calls a second, retries included
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> Self:

@@ -4,6 +4,7 @@ The exception's own text stays in the worker's log: it may quote a header or a r
 """
 
 import traceback
+from collections.abc import Iterator
 
 from agentrft.domain.errors import JobFailed
 from agentrft.domain.faults import TABLE, FaultKind, FaultOwner
@@ -14,14 +15,27 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def explain_crash(error: Exception) -> JobFailed:
-    """The job's error for an exception that nobody expected, as the fault table has it."""
-    happened, kind = _diagnose(error)
+    """The job's error for an exception that nobody expected, as the fault table has it.
+
+    Of a group, which tasks raise together, it is that of want of memory, if there is one, or else the first.
+    """
+    causes = [(cause, *_diagnose(cause)) for cause in _leaves(error)]
+    cause, happened, kind = next((each for each in causes if each[2] is FaultKind.OUT_OF_MEMORY), causes[0])
     treatment = TABLE[f"{FaultOwner.PLATFORM}.{kind}"]
-    during = "".join(f", during {note}" for note in getattr(error, "__notes__", ())[:1])
-    return JobFailed(f"The worker {happened} in {_place(error)}{during}. {treatment.advice}", code=treatment.code)
+    notes = [note for each in (error, cause) for note in getattr(each, "__notes__", ())]
+    during = "".join(f", during {note}" for note in notes[:1])
+    return JobFailed(f"The worker {happened} in {_place(cause)}{during}. {treatment.advice}", code=treatment.code)
 
 
-def _diagnose(error: Exception) -> tuple[str, FaultKind]:
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for part in error.exceptions:
+        yield from _leaves(part)
+
+
+def _diagnose(error: BaseException) -> tuple[str, FaultKind]:
     said = str(error).lower()
     if isinstance(error, MemoryError) or any(sign in said for sign in _OUT_OF_MEMORY):
         return "ran out of memory", FaultKind.OUT_OF_MEMORY
@@ -30,7 +44,7 @@ def _diagnose(error: Exception) -> tuple[str, FaultKind]:
     return f"met an internal error ({type(error).__name__})", FaultKind.INTERNAL
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """The function of ours that was running, with its module."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours = [frame for frame in frames if frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}.")]

@@ -3,6 +3,8 @@
 It adds its figures to a step's metrics, asks all alarms, and has the grader grade some of the baseline twice.
 """
 
+import logging
+import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -15,13 +17,16 @@ from agentrft.analysis.noise import Noise, compare_gradings, noise_message
 from agentrft.analysis.signs import item_rewards, monitor_signs, signs
 from agentrft.analysis.watch import Watch
 from agentrft.domain.episode import GradedEpisode
+from agentrft.domain.errors import UserError
 from agentrft.domain.job import Reinforcement
 from agentrft.domain.training import Checkpoint
+from agentrft.engine.fanout import all_of
 from agentrft.grading.batch import grade_all
 from agentrft.grading.check import TWICE, rewards_by_trace
 from agentrft.ports import Grader, Journal
-from agentrft.worker.monitors import Monitor
+from agentrft.worker.monitors import Found, Monitor
 
+log = logging.getLogger(__name__)
 RECHECK_DEADLINE_S = 120.0  # of the second grading of one episode
 GROUP_GRADERS = ("ruler",)  # grade the attempts of a group against each other, and no single one again
 TROUBLED_SHARE = 0.1  # of a monitor's gradings that fail, from which on the owner is told
@@ -43,12 +48,27 @@ async def open_guard(
         rows: the steps and metrics of a worker that died.
     """
     async with AsyncExitStack() as stack:
-        monitors = []
-        for spec in rules.monitor_graders:
-            grader = await stack.enter_async_context(await make(spec))
-            monitors.append(Monitor(spec["name"], grader))
-            stack.push_async_callback(monitors[-1].close)
+        opened = [await _open_monitor(spec, make, stack, journal) for spec in rules.monitor_graders]
+        monitors = [monitor for monitor in opened if monitor is not None]
         yield Guard(journal, rules, make=make, monitors=monitors, rows=rows)
+
+
+async def _open_monitor(
+    spec: Mapping[str, Any], make: MakeGrader, stack: AsyncExitStack, journal: Journal
+) -> Monitor | None:
+    """A monitor at work until the stack ends; None, and a warning, where it cannot be made."""
+    name = spec["name"]
+    try:
+        grader = await stack.enter_async_context(await make(spec))
+    except Exception as error:  # noqa: BLE001  a border: nothing that a monitor does may end the job
+        log.error("monitor grader %s\n%s", name, traceback.format_exc())
+        why = error.message if isinstance(error, UserError) else f"internal error ({type(error).__name__})."
+        message = f"The monitor grader {name!r} cannot be made: {why} The job goes on without it."
+        await journal.warn(message, data={"alarm": f"monitor_failed:{name}"})
+        return None
+    monitor = Monitor(name, grader)
+    stack.push_async_callback(monitor.close)
+    return monitor
 
 
 class Guard:
@@ -90,7 +110,12 @@ class Guard:
         found = dict(metrics)
         for split, episodes in graded.items():
             found |= signs(split, episodes, success=self._rules.penalty.success)
-        monitored = {monitor.name: await self._ask(monitor, graded, found) for monitor in self._monitors}
+        collected = await all_of(monitor.collect() for monitor in self._monitors)
+        monitored = {}
+        for monitor, grades in zip(self._monitors, collected, strict=True):
+            found |= _monitor_figures(monitor, graded, grades)
+            monitored[monitor.name] = grades.get("valid", ({}, 0))[0]
+            await self._tell_failures(monitor, grades)
         await self._journal.step(step, found)
         observation = Observation(
             step=step,
@@ -113,13 +138,7 @@ class Guard:
         """See ports.Journal."""
         await self._journal.warn(message, data=data)
 
-    async def _ask(
-        self, monitor: Monitor, graded: Mapping[str, Sequence[GradedEpisode]], metrics: dict[str, float]
-    ) -> dict[str, float]:
-        """Add a monitor's figures to the metrics; its rewards of the validation episodes by trace id."""
-        found = await monitor.collect()
-        for split, (rewards, asked) in found.items():
-            metrics |= monitor_signs(split, monitor.name, graded[split], rewards, asked=asked)
+    async def _tell_failures(self, monitor: Monitor, found: Found) -> None:
         failed = sum(asked - len(rewards) for rewards, asked in found.values())
         asked = sum(asked for _, asked in found.values())
         if failed > TROUBLED_SHARE * asked and monitor.name not in self._troubled:
@@ -130,25 +149,37 @@ class Guard:
             )
             numbers = {"failed": failed, "asked": asked}
             await self.warn(message, data={"alarm": f"monitor_failed:{monitor.name}", "numbers": numbers})
-        return found.get("valid", ({}, 0))[0]
 
     async def _check_twice(self, baseline: Sequence[GradedEpisode]) -> None:
         """Grade a few episodes again with a grader made anew, which no cache helps to repeat itself."""
         async with await self._make(self._rules.grader) as grader:
             noise = await measure_noise(grader, baseline)
         if noise is not None and not noise.deterministic:
-            traces = [graded.episode.trace_id for graded in baseline[:TWICE]]
+            traces = [graded.episode.trace_id for graded in _draw(baseline)]
             data = {"alarm": "grader_noise", "step": 0, "numbers": asdict(noise), "trace_ids": traces}
             severity = "serious" if noise.drowns_signal else "warn"
             await self.warn(noise_message(noise), data={**data, "severity": severity})
 
 
 async def measure_noise(grader: Grader, baseline: Sequence[GradedEpisode]) -> Noise | None:
-    """Grade the first few again and compare; None where nothing could be graded again."""
-    again = [graded.episode for graded in baseline[:TWICE]]
+    """Grade a few again and compare; None where nothing could be graded again."""
+    drawn = _draw(baseline)
+    again = [graded.episode for graded in drawn]
     verdicts = await grade_all(grader, again, deadline_s=RECHECK_DEADLINE_S)
-    first = {graded.episode.trace_id: graded.reward for graded in baseline[:TWICE]}
+    first = {graded.episode.trace_id: graded.reward for graded in drawn}
     return compare_gradings(first, rewards_by_trace(again, verdicts), [graded.reward for graded in baseline])
+
+
+def _draw(baseline: Sequence[GradedEpisode]) -> Sequence[GradedEpisode]:
+    """A few by their trace ids, which are random: the first to finish are the shortest, often without an answer."""
+    return sorted(baseline, key=lambda graded: graded.episode.trace_id)[:TWICE]
+
+
+def _monitor_figures(monitor: Monitor, graded: Mapping[str, Sequence[GradedEpisode]], found: Found) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for split, (rewards, asked) in found.items():
+        figures |= monitor_signs(split, monitor.name, graded[split], rewards, asked=asked)
+    return figures
 
 
 def _alert_data(name: str, step: int, alert: Alert) -> dict[str, Any]:

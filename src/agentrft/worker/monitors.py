@@ -7,6 +7,7 @@ failing.
 import asyncio
 import logging
 import traceback
+from collections.abc import Mapping
 
 from agentrft.domain.episode import Episode, Grade
 from agentrft.grading.batch import grade_within
@@ -17,6 +18,8 @@ TRAIN_SHARE = 20  # one of so many training episodes: 5 % (rl-engine reference, 
 WIDTH = 16  # gradings at once
 GRACE_S = 60.0  # that the end of a step waits for gradings under way
 MAX_BARREN_STEPS = 3  # in a row without a single grade, and a monitor is given up
+
+Found = Mapping[str, tuple[dict[str, float], int]]  # by split: rewards by trace id, and of how many episodes
 
 
 class Monitor:
@@ -45,15 +48,17 @@ class Monitor:
         if not self.given_up:
             self._tasks[split, episode.trace_id] = asyncio.create_task(self._grade(episode))
 
-    async def collect(self) -> dict[str, tuple[dict[str, float], int]]:
-        """By split: the rewards by trace id, and of how many episodes. Waits a while for those still under way."""
+    async def collect(self) -> Found:
+        """What was graded since the last time. Waits a while for gradings still under way, then ends them."""
         tasks, self._tasks = self._tasks, {}
         if not tasks:
             return {}
-        _, late = await asyncio.wait(tasks.values(), timeout=self._grace_s)
+        try:
+            _, late = await asyncio.wait(tasks.values(), timeout=self._grace_s)
+        finally:
+            await _cancel(*tasks.values())  # those that are done keep their results
         if late:
             self.trouble = f"{len(late)} gradings were not done {self._grace_s:g} s after the step"
-            await _cancel(*late)
         found: dict[str, tuple[dict[str, float], int]] = {}
         for (split, trace_id), task in tasks.items():
             rewards, asked = found.get(split, ({}, 0))

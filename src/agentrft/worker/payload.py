@@ -7,10 +7,11 @@ is no reward. The share of what was left out is in `rollouts`.
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentrft.domain.faults import FaultOwner
+from agentrft.domain.faults import FaultKind, FaultOwner
 
 Metrics = Mapping[str, float]
 
@@ -33,6 +34,7 @@ _JUDGE_FLAGS = ("model_grader_server_error", "model_grader_refusal_error", "mode
 _ERROR_FLAGS_OF = {
     "score_model": _JUDGE_FLAGS,
     "label_model": _JUDGE_FLAGS,
+    "ruler": _JUDGE_FLAGS,
     "multi": ("formula_parse_error",),
     "python": ("python_grader_server_error", "python_grader_runtime_error"),
     "endpoint": (
@@ -41,6 +43,14 @@ _ERROR_FLAGS_OF = {
         "endpoint_grader_safety_check_error",
     ),
 }
+_JUDGES = ("score_model", "label_model", "ruler")
+_JUDGE_FLAG_OF = {
+    FaultKind.REFUSAL: "model_grader_refusal_error",
+    FaultKind.INVALID_REPLY: "model_grader_parse_error",
+    FaultKind.INVALID_SCORE: "model_grader_parse_error",
+    FaultKind.TRUNCATED: "other_error",  # these events have no flag for it
+}
+_WHOLE = "grader"  # where a grading fails that takes too long, whatever the grader's name
 
 
 def reinforcement_data(
@@ -157,14 +167,45 @@ def _parse_error(metrics: Metrics) -> float | None:
 
 
 def _grader_errors(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all gradings, those too that gave no grade: what a grade can say of itself, and what a fault says."""
     errors: dict[str, Any] = {"name": grader.get("name"), "type": grader.get("type")}
     for split in _SPLITS:
         graded = metrics.get(f"{split}_rollouts_graded")
-        for flag in (*_ERROR_FLAGS, *_ERROR_FLAGS_OF.get(str(grader.get("type")), ())):
-            if graded is not None:
-                share = metrics.get(f"{split}_grader_error_share_{flag}", 0.0)
-                errors |= {f"{split}_{flag}_mean": share, f"{split}_{flag}_count": float(round(share * graded))}
+        if graded is None:
+            continue
+        faulted = _faulted(metrics, split, grader)
+        gradings = graded + faulted.total()
+        for flag in _flags(grader):
+            count = faulted[flag] + round(graded * metrics.get(f"{split}_grader_error_share_{flag}", 0.0))
+            errors[f"{split}_{flag}_mean"] = count / gradings if gradings else 0.0
+            errors[f"{split}_{flag}_count"] = float(count)
     return errors
+
+
+def _flags(grader: Mapping[str, Any]) -> Sequence[str]:
+    """Those that every grader has, its own, and those of its parts."""
+    kinds = [grader, *(grader.get("graders") or {}).values()]
+    return tuple(dict.fromkeys((*_ERROR_FLAGS, *(flag for each in kinds for flag in _own_flags(each)))))
+
+
+def _own_flags(grader: Mapping[str, Any]) -> Sequence[str]:
+    return _ERROR_FLAGS_OF.get(str(grader.get("type")), ())
+
+
+def _faulted(metrics: Metrics, split: str, grader: Mapping[str, Any]) -> Counter[str]:
+    """How many gradings failed, by flag, as `graders/run` names them (grading/single.py)."""
+    places = {_WHOLE: grader, str(grader.get("name")): grader, **(grader.get("graders") or {})}
+    counts: Counter[str] = Counter()
+    for where, failed in places.items():
+        for kind in FaultKind:
+            counts[_flag_of(failed, kind)] += round(metrics.get(f"{split}_grading_faults_{kind}_at_{where}", 0.0))
+    return counts
+
+
+def _flag_of(grader: Mapping[str, Any], kind: FaultKind) -> str:
+    if grader.get("type") in _JUDGES:
+        return _JUDGE_FLAG_OF.get(kind, "model_grader_server_error")
+    return "endpoint_grader_server_error" if grader.get("type") == "endpoint" else "other_error"
 
 
 def _grader_timing(metrics: Metrics, grader: Mapping[str, Any]) -> dict[str, Any]:

@@ -182,7 +182,12 @@ def _lifecycle(given: wire.LifecycleSettings | None) -> LifecycleEndpoint | None
 
 
 def _mcp_server(server: WireMcpServer) -> McpServer:
-    given = {"timeout_s": server.timeout_s, "deadline_s": server.deadline_s}
+    given: dict[str, Any] = {
+        "timeout_s": server.timeout_s,
+        "deadline_s": server.deadline_s,
+        "max_concurrency": server.max_concurrency,
+        "rate_limit": server.rate_limit,
+    }
     if server.url is not None:
         at: McpAddress | McpCommand = McpAddress(url=server.url, headers=dict(server.headers or {}))
     else:

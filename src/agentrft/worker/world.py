@@ -43,8 +43,7 @@ async def open_scene(work: Work, rules: Reinforcement) -> AsyncIterator[Scene]:
         raise ValueError(f"job {work.job.id} is no reinforcement job")
     training = await asyncio.to_thread(load_items, claim.training_path)
     validation = await asyncio.to_thread(load_items, claim.validation_path, param="validation_file")
-    if problem := await find_isolation_problem(rules.grader):
-        await journal.warn(problem)
+    await warn_of_isolation(journal, rules)
     graders = _Graders(work, rules)
     lifecycle = HttpLifecycle(rules.lifecycle, job_id=work.job.id, signer=graders.signer) if rules.lifecycle else None
     async with (
@@ -72,6 +71,14 @@ async def open_scene(work: Work, rules: Reinforcement) -> AsyncIterator[Scene]:
             lifecycle=lifecycle,
         )
         yield Scene(world=world, training=box.training, validation=box.validation, journal=guard)
+
+
+async def warn_of_isolation(journal: Journal, rules: Reinforcement) -> None:
+    """Once, whichever of the graders it is that runs python."""
+    for grader in (rules.grader, *rules.monitor_graders):
+        if problem := await find_isolation_problem(grader):
+            await journal.warn(problem)
+            return
 
 
 class _Graders:

@@ -149,6 +149,23 @@ async def test_monitor_graders_reach_the_worker_with_their_secrets_and_nobody_el
     assert read["name"].startswith("grader-")
 
 
+async def test_a_grader_of_labels_may_watch_a_job_though_it_may_not_train_one(
+    client: openai.AsyncOpenAI, job_body: dict[str, Any], store: Store
+) -> None:
+    await client.fine_tuning.jobs.create(**changed(job_body, agentrft={"monitor_graders": [LABELLED]}))
+    claim = await store.queue.claim(await store.workers.register(device="cpu"))
+    assert claim is not None
+    (read,) = claim.request["reinforcement"]["agentrft"]["monitor_graders"]
+    assert read["type"] == "label_model"
+
+
+async def test_asterisks_in_place_of_a_secret_make_no_job(client: openai.AsyncOpenAI, job_body: dict[str, Any]) -> None:
+    tools = deepcopy(job_body["method"]["reinforcement"]["tools"])
+    tools[0]["headers"] = {"Authorization": "**********"}
+    error = await refused(client, changed(job_body, tools=tools))
+    assert error.param == "method.reinforcement.tools[0].headers.Authorization"
+
+
 async def test_tools_of_data_and_job_must_be_the_same(
     client: openai.AsyncOpenAI, job_body: dict[str, Any], put: Put
 ) -> None:

@@ -21,7 +21,7 @@ class Caller:
     def __init__(self, tools: McpTools) -> None:
         self.tools = tools
         item = Item(index=0, messages=(Message(role="user", content="Q?"),), tools=tuple(tools.specs))
-        self._context = CallContext(trace_id="trace_0123", item=item, step=3, attempt=1, turn=2)
+        self._context = CallContext(trace_id="trace_0123", item=item, step=3, attempt=1, turn=2, group="group_9")
 
     async def __call__(self, name: str, **arguments: Any) -> ToolResult | Fault:
         call = ToolCall(call_id="call_abc", name=name, arguments=json.dumps(arguments))

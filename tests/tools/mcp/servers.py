@@ -16,6 +16,7 @@ def make_server(folder: Path) -> MCPServer:
     """A server whose tools misbehave on purpose; `folder` outlives it."""
     server = MCPServer("test")
     waiting: list[int] = []
+    napping: list[int] = []
     all_there = asyncio.Event()
 
     @server.tool()
@@ -44,6 +45,15 @@ def make_server(folder: Path) -> MCPServer:
             folder.joinpath(f"crash-{crashes}").touch()
             os._exit(3)
         return f"alive after {crashes} crashes"
+
+    @server.tool()
+    async def nap() -> int:
+        """How many naps are under way."""
+        napping.append(1)
+        await asyncio.sleep(0.02)
+        count = len(napping)
+        napping.pop()
+        return count
 
     @server.tool()
     async def hang() -> str:

@@ -13,8 +13,12 @@ from agentrft.domain.episode import ToolResult
 from agentrft.domain.errors import JobFailed, UserError
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import McpCommand, McpServer
+from agentrft.outbound.breaker import BreakerState
+from agentrft.outbound.transport import Failure
+from agentrft.tools.mcp import McpTools
+from agentrft.tools.mcp.link import Link
 from tests.server.conftest import serving
-from tests.tools.mcp.conftest import at, connect, over_http
+from tests.tools.mcp.conftest import Caller, at, connect, over_http
 from tests.tools.mcp.servers import Border, make_server
 
 Command = Callable[..., McpServer]
@@ -55,12 +59,13 @@ async def test_all_calls_of_all_episodes_overlap_on_one_session(tmp_path: Path) 
     assert (border.methods.count("server/discover"), border.methods.count("tools/call")) == (1, 64)
 
 
-async def test_a_call_says_to_which_episode_it_belongs(tmp_path: Path) -> None:
-    async with over_http(make_server(tmp_path).streamable_http_app()) as call:
+async def test_a_call_says_to_which_episode_it_belongs_and_for_how_long_it_waits(tmp_path: Path) -> None:
+    async with over_http(make_server(tmp_path).streamable_http_app(), timeout_s=20.0) as call:
         result = await call("meta")
     assert isinstance(result, ToolResult)
     assert result.output == (
-        "agentrft/attempt=1 agentrft/call_id=call_abc agentrft/step=3 agentrft/trace_id=trace_0123 agentrft/turn=2"
+        "agentrft/attempt=1 agentrft/call_id=call_abc agentrft/deadline_ms=20000 agentrft/group=group_9 "
+        "agentrft/step=3 agentrft/trace_id=trace_0123 agentrft/turn=2"
     )
 
 
@@ -223,3 +228,52 @@ async def test_names_that_clash_or_are_not_listed_are_refused(tmp_path: Path) ->
                 async with connect(*servers, taken=taken):
                     pass
             assert (refused.value.param, refused.value.code) == (f"method.reinforcement.agentrft.{param}", code)
+
+
+async def test_a_status_that_says_later_is_tried_again_and_then_a_fault(tmp_path: Path) -> None:
+    async with over_http(Border(tmp_path, 429, *[408] * 4)) as call:
+        tries = [await call("add", a=1, b=2) for _ in range(2)]
+    fault, result = tries
+    assert isinstance(fault, Fault)
+    assert (fault.owner, fault.kind, fault.attempts) == (FaultOwner.TOOL_ENDPOINT, FaultKind.OVERLOADED, 4)
+    assert isinstance(result, ToolResult)
+    assert result.output == "3"
+
+
+async def test_the_latency_is_that_of_the_try_that_went_well(tmp_path: Path) -> None:
+    async with (
+        serving(Border(tmp_path, 503)) as url,
+        McpTools([at(f"{url}/mcp")], backoff_s=lambda attempt: 0.5) as tools,
+    ):
+        result = await Caller(tools)("add", a=1, b=2)
+    assert isinstance(result, ToolResult)
+    assert 0 < result.latency_s < 0.5
+
+
+async def test_a_try_that_our_own_deadline_cuts_short_costs_others_no_connection(tmp_path: Path) -> None:
+    async with serving(make_server(tmp_path).streamable_http_app()) as url:
+        link = Link(at(f"{url}/mcp", timeout_s=0.2))
+        assert await link.ready() is None
+        fault = await link.call("hang", {}, meta={}, timeout_s=0.09)
+        assert isinstance(fault, Failure)
+        assert not link.retired
+        await link.call("hang", {}, meta={}, timeout_s=0.2)
+        assert link.retired
+        await link.close()
+
+
+async def test_no_more_calls_are_under_way_than_the_server_bears(tmp_path: Path) -> None:
+    async with over_http(make_server(tmp_path).streamable_http_app(), max_concurrency=2) as call:
+        results = await asyncio.gather(*(call("nap") for _ in range(6)))
+    assert max(result.output for result in results if isinstance(result, ToolResult)) == "2"
+
+
+async def test_a_server_that_is_down_is_left_alone(tmp_path: Path) -> None:
+    async with (
+        serving(Border(tmp_path, *[503] * 20)) as url,
+        McpTools([at(f"{url}/mcp")], backoff_s=lambda attempt: 1000.0) as tools,
+    ):
+        await asyncio.gather(*(Caller(tools)("add", a=1, b=2) for _ in range(20)))
+        breaker = tools._sessions[0]._turnstile.breaker
+        assert (breaker.state, breaker.requests) == (BreakerState.OPEN, 21)  # with the listing, which went well
+        assert breaker.last_failure.startswith("HTTP 503")

@@ -8,10 +8,9 @@ from pydantic import ValidationError
 
 from agentrft.domain.faults import FaultKind
 from agentrft.domain.job import McpAddress, McpServer
-from agentrft.outbound.transport import Failure
-from agentrft.tools.mcp.http_client import STATUS_KEY
+from agentrft.outbound.transport import OVERLOADED_STATUSES, Failure
+from agentrft.tools.mcp.http_client import RETRY_AFTER_KEY, STATUS_KEY
 
-_WORTH_RETRYING = frozenset({408, 425, 429})  # of the 4xx
 _LEAST_SECRET_CHARS = 6
 _MAX_TEXT_CHARS = 300
 
@@ -34,16 +33,21 @@ def describe_failure(error: Exception, server: McpServer) -> Failure:
 
 
 def _read_error(error: MCPError, text: str) -> Failure:
-    status = error.data.get(STATUS_KEY) if isinstance(error.data, Mapping) else None
-    if isinstance(status, int) and 400 <= status < 500:
-        retry = status in _WORTH_RETRYING
-        return Failure(kind=FaultKind.INVALID_REPLY, message=f"{text}; check its url and headers", retry=retry)
+    data = error.data if isinstance(error.data, Mapping) else {}
+    status = data.get(STATUS_KEY)
+    if isinstance(status, int) and (status >= 500 or status in OVERLOADED_STATUSES):
+        kind = FaultKind.HTTP_5XX if status >= 500 else FaultKind.OVERLOADED
+        return Failure(kind=kind, message=text, retry_after_s=_seconds(data.get(RETRY_AFTER_KEY)))
     if isinstance(status, int):
-        return Failure(kind=FaultKind.HTTP_5XX, message=text)
+        return Failure(kind=FaultKind.INVALID_REPLY, message=f"{text}; check its url and headers", retry=False)
     if error.code == CONNECTION_CLOSED:
         return Failure(kind=FaultKind.CONNECTION, message=text)
     kind = FaultKind.TIMEOUT if error.code == REQUEST_TIMEOUT else FaultKind.INVALID_REPLY
     return Failure(kind=kind, message=f"error {error.code}: {text}")
+
+
+def _seconds(value: object) -> float:
+    return value if isinstance(value, float) and value > 0 else 0.0
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -12,9 +12,10 @@ from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 
 from agentrft.domain.job import McpAddress
 from agentrft.outbound.lanes import CONNECT_TIMEOUT_S
-from agentrft.outbound.transport import MAX_REPLY_BYTES
+from agentrft.outbound.transport import MAX_REPLY_BYTES, OVERLOADED_STATUSES, read_retry_after_s
 
 STATUS_KEY = "http_status"  # in the `data` of the errors made here
+RETRY_AFTER_KEY = "retry_after_s"  # beside it
 MAX_EVENT_BYTES = 8 * MAX_REPLY_BYTES  # of one message; text in it may be escaped, pictures are described and dropped
 _SESSION_HEADER = "mcp-session-id"
 _LIMITS = httpx2.Limits(max_connections=1024, max_keepalive_connections=128, keepalive_expiry=30.0)
@@ -58,10 +59,11 @@ async def _explain(response: httpx2.Response) -> httpx2.Response:
     content = await _read(response)
     if status == 404 and _SESSION_HEADER in request.headers:  # the protocol's way to say that the session is gone
         return _refuse(request, status, code=CONNECTION_CLOSED, text="the server does not know the session any more")
-    if _is_rpc_error(content):
+    if status not in OVERLOADED_STATUSES and _is_rpc_error(content):
         return httpx2.Response(status, content=content, headers={"content-type": "application/json"}, request=request)
     text = f"HTTP {status} {response.reason_phrase}".rstrip()
-    return _refuse(request, status, code=INTERNAL_ERROR, text=text, data={STATUS_KEY: status})
+    data = {STATUS_KEY: status, RETRY_AFTER_KEY: read_retry_after_s(response.headers)}
+    return _refuse(request, status, code=INTERNAL_ERROR, text=text, data=data)
 
 
 async def _read_json(response: httpx2.Response) -> httpx2.Response:

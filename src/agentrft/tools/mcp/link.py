@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +20,7 @@ from mcp_types import INVALID_PARAMS, CallToolResult, Implementation, Tool
 
 from agentrft.domain.faults import FaultKind
 from agentrft.domain.job import McpAddress, McpServer
-from agentrft.outbound.transport import Failure
+from agentrft.outbound.transport import Failure, cut_short
 from agentrft.tools.mcp.failures import describe_failure
 from agentrft.tools.mcp.http_client import MAX_EVENT_BYTES, McpHttpClient
 from agentrft.tools.mcp.results import error_result
@@ -27,6 +28,14 @@ from agentrft.tools.mcp.results import error_result
 log = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 8.0  # a process is given 2 s to end by itself, 2 s after SIGTERM, 2 s after SIGKILL
 MAX_PAGES = 100  # of a listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a tool returned, and how long it took: without connecting, and without the tries before."""
+
+    result: CallToolResult
+    latency_s: float
 
 
 class Link:
@@ -49,26 +58,27 @@ class Link:
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, meta: Mapping[str, Any], timeout_s: float
-    ) -> CallToolResult | Failure:
-        """Call a tool of a connection that is ready. Any number of calls overlap."""
+    ) -> Answer | Failure:
+        """Call a tool of a connection that is ready, and say for how long we wait. Any number of calls overlap."""
         assert self._client is not None, "the link is not ready"
         clock = asyncio.get_running_loop().time
         started = clock()
+        told: Any = {**meta, "agentrft/deadline_ms": int(1000 * timeout_s)}
         self._calls += 1
         try:
             async with asyncio.timeout(timeout_s):
-                result = await self._client.call_tool(name, dict(arguments), meta=dict(meta))  # type: ignore[arg-type]
+                result = await self._client.call_tool(name, dict(arguments), meta=told)
             self._heard_at = clock()
         except TimeoutError:
-            if self._heard_at < started:  # and nobody else had an answer meanwhile: it hangs
+            if self._heard_at < started and not self._cut_short(timeout_s):  # nobody had an answer meanwhile: it hangs
                 self.retire()
             return Failure(kind=FaultKind.TIMEOUT, message=f"no result within {timeout_s:.3g} s")
         except Exception as error:  # noqa: BLE001  the border to the server: whatever the package makes of its replies
-            return self._judge(error)
+            return self._judge(error, latency_s=clock() - started)
         finally:
             self._calls -= 1
             self._close_when_idle()
-        return result
+        return Answer(result=result, latency_s=clock() - started)
 
     def retire(self) -> None:
         """Take no more calls; the connection closes when those under way have ended."""
@@ -90,13 +100,16 @@ class Link:
     def closed(self) -> bool:
         return self._owner.done()
 
-    def _judge(self, error: Exception) -> CallToolResult | Failure:
+    def _judge(self, error: Exception, *, latency_s: float) -> Answer | Failure:
         if isinstance(error, MCPError) and error.code == INVALID_PARAMS:
-            return error_result(error.message)
+            return Answer(result=error_result(error.message), latency_s=latency_s)
         failure = describe_failure(error, self._server)
         if failure.kind is FaultKind.CONNECTION:
             self.retire()
         return failure
+
+    def _cut_short(self, timeout_s: float) -> bool:
+        return cut_short(timeout_s, timeout_s=self._server.timeout_s, deadline_s=self._server.deadline_s)
 
     def _close_when_idle(self) -> None:
         if self.retired and self._calls == 0:

@@ -1,7 +1,6 @@
 """The `Tools` port for the tools of MCP servers: listed when the job starts, called during its episodes."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -74,7 +73,6 @@ class McpTools:
         if session is None:
             text = f"no MCP server of the job lists the tool '{call.name}'"
             return Fault(owner=FaultOwner.PLATFORM, kind=FaultKind.INTERNAL, where=call.name, message=text)
-        started = time.perf_counter()
         outcome = await session.call(call.name, arguments, meta=_identify(call, context))
         if isinstance(outcome, Failure):
             return Fault(
@@ -84,7 +82,7 @@ class McpTools:
                 message=outcome.message,
                 attempts=outcome.attempts,
             )
-        return show_result(call, outcome, latency_s=time.perf_counter() - started)
+        return show_result(call, outcome.result, latency_s=outcome.latency_s)
 
     async def _close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._sessions))
@@ -122,6 +120,7 @@ def _identify(call: ToolCall, context: CallContext) -> Mapping[str, Any]:
         "agentrft/trace_id": context.trace_id,
         "agentrft/call_id": call.call_id,
         "agentrft/step": context.step,
+        "agentrft/group": context.group,
         "agentrft/attempt": context.attempt,
         "agentrft/turn": context.turn,
     }
