@@ -21,7 +21,7 @@ class Recipe:
     total_steps: int = 8
     eval_interval: int = 8
     eval_samples: int = 1
-    penalty_weight: float = 0.2
+    penalty_weight: float = 0.4
     penalty_scale_by_pass_rate: bool = False
     max_episode_steps: int = 6
     max_turn_tokens: int = 48
