@@ -131,7 +131,7 @@ def _routes(functions: Functions, runner: _Runner) -> APIRouter:
 
 
 def _is_for_the_model(error: Exception) -> bool:
-    """Whether a bad argument is to blame. Subclasses of ValueError, like those of parsers, are a function's own bugs."""
+    """Whether a bad argument is to blame. A subclass of ValueError, as parsers raise, is a bug of the function."""
     return type(error) is ValueError or isinstance(error, ToolError)
 
 

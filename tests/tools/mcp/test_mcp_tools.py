@@ -276,5 +276,4 @@ async def test_a_server_that_is_down_is_left_alone(tmp_path: Path) -> None:
         await asyncio.gather(*(Caller(tools)("add", a=1, b=2) for _ in range(20)))
         breaker = tools._sessions[0]._turnstile.breaker
         assert breaker.state is BreakerState.OPEN
-        assert breaker.requests >= 20  # the listing, which went well, is among them
         assert breaker.last_failure.startswith("HTTP 503")
