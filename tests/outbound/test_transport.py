@@ -101,15 +101,21 @@ async def test_calls_wait_for_a_probe_while_the_breaker_is_open_and_all_get_thei
     assert breaker.state is BreakerState.CLOSED
 
 
-async def test_a_timeout_counts_unless_our_own_deadline_cut_it_short() -> None:
-    """Of two tries of 0.2 s within 0.25 s the second has no time to show what the endpoint can do."""
+@pytest.mark.parametrize(
+    ("script", "timeout_s", "deadline_s", "tries", "counted"),
+    [([Hang()], 0.05, 60.0, 4, 4), ([Answer(status=500), Hang()], 60.0, 1.0, 2, 1)],
+    ids=["timeouts", "cut short by our own deadline"],
+)
+async def test_a_timeout_counts_unless_our_own_deadline_cut_it_short(
+    script: list[Answer | Hang], timeout_s: float, deadline_s: float, tries: int, counted: int
+) -> None:
     breaker = Breaker(BreakerRules(min_requests=100))
-    async with ScriptedEndpoint(Hang()) as server, Transport(backoff_s=lambda attempt: 0.0) as transport:
-        target = Target(url=server.url, timeout_s=0.2, deadline_s=0.25)
+    async with ScriptedEndpoint(*script) as server, Transport(backoff_s=lambda attempt: 0.0) as transport:
+        target = Target(url=server.url, timeout_s=timeout_s, deadline_s=deadline_s)
         outcome = await _post(transport, target, Turnstile(breaker=breaker))
     assert isinstance(outcome, Failure)
-    assert (outcome.kind, outcome.attempts, len(server.requests)) == (FaultKind.TIMEOUT, 2, 2)
-    assert breaker.requests == 1
+    assert (outcome.kind, outcome.attempts, len(server.requests)) == (FaultKind.TIMEOUT, tries, tries)
+    assert breaker.requests == counted
 
 
 async def test_the_seconds_that_an_endpoint_asks_for_are_the_least_that_it_is_left_alone() -> None:

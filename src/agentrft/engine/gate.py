@@ -75,7 +75,9 @@ class Gate:
             raise _given_up(trouble, self._limits.max_pause_s) from None
         self._health.forget(trouble)
         but = f", but not what failed last: {lasting.message}" if lasting else ""
-        await self._journal.warn(f"Resumed: {trouble.name} answers again after {time.monotonic() - started:.0f} s{but}.")
+        await self._journal.warn(
+            f"Resumed: {trouble.name} answers again after {time.monotonic() - started:.0f} s{but}."
+        )
 
     async def _until_healthy(self, trouble: Trouble, probe: Probe) -> Fault | None:
         """None when what failed goes well now; else how it fails, while what once went well does so still."""

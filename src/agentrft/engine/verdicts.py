@@ -41,9 +41,7 @@ async def ranked(episodes: Sequence[GradedEpisode], grader: GroupGrader, *, dead
     return [each if each.fault else replace(each, grade=next(grades)) for each in episodes]
 
 
-async def grade_again(
-    episodes: Sequence[Episode], grader: Grader | GroupGrader, *, deadline_s: float
-) -> Fault | None:
+async def grade_again(episodes: Sequence[Episode], grader: Grader | GroupGrader, *, deadline_s: float) -> Fault | None:
     """Whether the grader can grade what it was asked before; None: it can. The grade itself is not wanted.
 
     Args:
