@@ -61,7 +61,7 @@ class Examiner:
     async def _rank(
         self, episodes: Sequence[GradedEpisode], grader: GroupGrader, here: CallContext, progress: Progress
     ) -> list[GradedEpisode]:
-        """Have the attempts of a group graded against each other. Those with a fault of their own are settled already."""
+        """Have the attempts of a group compared. Those with a fault of their own are settled already."""
         results = await ranked(episodes, grader, deadline_s=self.agent.limits.wall_clock_s)
         peers = [result.episode for result in results if result.episode.fault is None]
         judged = True
