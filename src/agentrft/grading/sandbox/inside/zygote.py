@@ -41,6 +41,8 @@ def run(*, requests: int, reports: int, answers: int, settings: Settings) -> Non
     grade, error = _load(settings)
     _close_writable(spare=(requests, reports, answers))
     write_frame(reports, error[: 4 * MAX_DETAIL_CHARS])
+    if grade is None:
+        read_frame(requests)  # until the launcher ends: to it, a process that is gone has said nothing
     while grade is not None and (request := read_frame(requests)) is not None:
         call = os.fork()
         if call == 0:
