@@ -91,8 +91,12 @@ def test_successes_without_tools_are_told_when_they_were_not_so_at_first() -> No
     assert unaided_success(history(name, 0.1, 0.5)) is None
     assert unaided_success(history(name, 0.45, 0.6)) is None
     assert unaided_success(history(name, 0.9)) is None
-    none_at_first = [Observation(step=0, metrics={}), Observation(step=5, metrics={name: 0.9})]
-    assert unaided_success(History(none_at_first)) is not None
+    too_few_at_first = [Observation(step=0, metrics={}), Observation(step=5, metrics={name: 0.9})]
+    assert unaided_success(History(too_few_at_first)) is None  # perhaps the task needs no tools
+    later = [*too_few_at_first, Observation(step=10, metrics={name: 0.95})]
+    assert unaided_success(History(later)) is None
+    fewer = [Observation(step=0, metrics={}), Observation(step=5, metrics={name: 0.1})]
+    assert unaided_success(History([*fewer, Observation(step=10, metrics={name: 0.9})])) is not None
 
 
 def test_episodes_cut_off_by_a_budget_are_told_for_training_and_for_the_baseline() -> None:

@@ -51,3 +51,9 @@ def test_the_worst_trick_decides_and_controls_do_not() -> None:
 def test_a_grader_that_never_grades_is_not_called_fine() -> None:
     report = judge(Paid(failed=3, trouble="down"), {EMPTY: Paid(failed=3)}, items=1, noise=None)
     assert (report.verdict, report.floor, report.real_mean) == (Verdict.UNKNOWN, None, None)
+
+
+def test_without_real_episodes_and_references_there_is_nothing_to_weigh_against() -> None:
+    assert verdict([], empty=[0.9], silence=[0.0]) is Verdict.UNKNOWN
+    report = judge(Paid(), {EMPTY: Paid(rewards=(0.9,))}, items=1, noise=None)
+    assert (report.top, report.tricks[0].verdict, report.tricks[0].reward_mean) == (None, Verdict.UNKNOWN, 0.9)

@@ -6,12 +6,15 @@ from agentrft.analysis.reward_alarms import (
     below_baseline,
     disagreeing,
     gainers,
+    grader_errors,
     monitor_disagrees,
     monitor_flat,
     near_maximum,
     reward_jump,
     validation_gap,
 )
+from agentrft.analysis.signs import monitor_signs
+from agentrft.domain.episode import Grade, GradedEpisode
 from tests.analysis.episodes import graded, played
 
 
@@ -89,8 +92,11 @@ def test_a_fall_below_the_baseline_is_told_the_second_time() -> None:
     assert below_baseline(History([*history[:2], evaluation(10, 0.45)])) is None
 
 
-def monitored(step: int, reward: float, monitor: float, *, graded: float = 100, rho: float = 0.9) -> Observation:
-    names = {"mean": monitor, "stderr": 0.03, "graded": graded, "spearman": rho}
+def monitored(
+    step: int, reward: float, monitor: float, *, graded: float = 100, rho: float = 0.9, **more: float
+) -> Observation:
+    names = {"mean": monitor, "stderr": 0.03, "graded": graded, "spearman": rho, "attainable": 1.0, "items": graded}
+    names |= more
     return evaluation(step, reward, **{f"valid_monitor_{name}_m": value for name, value in names.items()})
 
 
@@ -123,3 +129,56 @@ def test_the_episodes_on_which_graders_differ_most_are_shown() -> None:
     now = [graded(n / 3, played(n, "a", trace_id=f"t{n}")) for n in range(3)]
     observation = Observation(step=0, metrics={}, valid=now, monitors={"m": {"t0": 0.9, "t1": 0.5, "t2": 0.1}})
     assert disagreeing(History([observation]), "m") == ("t2", "t1", "t0")
+
+
+def disagreement_of(pairs: list[tuple[float, float]], *, attempts: int = 1) -> Alert | None:
+    """What is said of a reward and a monitor of episodes, so many attempts at each item."""
+    episodes = [graded(own, played(n // attempts, "a", trace_id=f"t{n}")) for n, (own, _) in enumerate(pairs)]
+    theirs = {f"t{n}": other for n, (_, other) in enumerate(pairs)}
+    found = monitor_signs("valid", "m", episodes, theirs, asked=len(pairs))
+    return monitor_disagrees("m", History([evaluation(0, 0.5, **found)]))
+
+
+def test_a_strict_monitor_beside_a_lenient_grader_does_not_disagree() -> None:
+    subset = [(1.0, 1.0)] * 30 + [(1.0, 0.0)] * 40 + [(0.0, 0.0)] * 30  # rank correlation 0.43
+    assert disagreement_of(subset) is None
+    apart = [(1.0, 1.0)] * 21 + [(1.0, 0.0)] * 49 + [(0.0, 1.0)] * 9 + [(0.0, 0.0)] * 21  # passing alike by chance
+    found = disagreement_of(apart)
+    assert found is not None
+    assert found.severity is Severity.SERIOUS
+
+
+def test_attempts_at_few_items_prove_little() -> None:
+    pairs = [(n / 100, 0.6 * (n * 37 % 100) / 100 + 0.4 * n / 100) for n in range(100)]  # rank correlation about 0.55
+    found = disagreement_of(pairs)
+    assert found is not None
+    assert found.numbers["upper_limit"] > found.numbers["spearman"]
+    assert disagreement_of(pairs, attempts=10) is None
+
+
+def flagged(share: float, *, split: str = "train", episodes: int = 40) -> Alert | None:
+    count = round(share * episodes)
+    grades = [
+        Grade(
+            reward=0.0, errors={"python_grader_runtime_error": f"KeyError: 'year' of {n} (line 3)"} if n < count else {}
+        )
+        for n in range(episodes)
+    ]
+    found = [GradedEpisode(episode=played(n, "a", trace_id=f"t{n}"), grade=grade) for n, grade in enumerate(grades)]
+    metrics = {f"{split}_rollouts_graded": float(episodes)}
+    metrics |= {f"{split}_grader_error_share_python_grader_runtime_error": share} if share else {}
+    return grader_errors(History([Observation(step=3, metrics=metrics, **{split: found})]))  # type: ignore[arg-type]
+
+
+def test_a_grader_that_raises_is_told_with_what_it_says() -> None:
+    assert flagged(0.0) is None
+    assert flagged(0.1) is None
+    assert flagged(0.5, episodes=4) is None
+    some = flagged(0.15)
+    assert some is not None
+    assert (some.severity, some.trace_ids) == (Severity.WARN, ("t0", "t1", "t2", "t3", "t4", "t5"))
+    assert "python_grader_runtime_error on 15% of the training episodes" in some.message
+    assert "KeyError: 'year' of 0 (line 3)" in some.message
+    every = flagged(1.0, split="valid")
+    assert every is not None
+    assert every.severity is Severity.SERIOUS

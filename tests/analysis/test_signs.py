@@ -44,6 +44,7 @@ def test_a_monitor_is_compared_with_the_grader_episode_by_episode() -> None:
     assert found["valid_monitor_mean_tone"] == pytest.approx(0.5)
     assert found["valid_monitor_spearman_tone"] == pytest.approx(-1.0)
     assert (found["valid_monitor_graded_tone"], found["valid_monitor_failed_share_tone"]) == (21.0, 0.5)
+    assert (found["valid_monitor_items_tone"], found["valid_monitor_attainable_tone"]) == (21.0, pytest.approx(1.0))
     assert found["valid_monitor_stderr_tone"] > 0
     assert monitor_signs("valid", "tone", episodes, {}, asked=3) == {"valid_monitor_failed_share_tone": 1.0}
 

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrft.analysis.statistics import clustered_stderr, ranks, spearman, spearman_upper, standard_errors
+from agentrft.analysis.statistics import (
+    clustered_stderr,
+    ranks,
+    spearman,
+    spearman_attainable,
+    spearman_upper,
+    standard_errors,
+)
 
 
 def test_equal_values_share_the_mean_of_their_ranks() -> None:
@@ -71,3 +78,11 @@ def test_a_change_is_measured_in_errors_of_the_difference() -> None:
     assert standard_errors(0.5, 0.03, 0.04) == pytest.approx(10.0)
     assert standard_errors(0.0, 0.0) == 0.0
     assert standard_errors(-0.1, 0.0, 0.0) == -inf
+
+
+def test_equal_values_bound_what_a_rank_correlation_can_be() -> None:
+    # Passed by 3 and by 7 of 10: covariance 0.3 - 0.21, variances 0.21 each.
+    strict, lenient = [0, 1, 0, 0, 1, 0, 0, 1, 0, 0], [1, 1, 0, 1, 1, 0, 1, 1, 0, 1]
+    assert spearman_attainable(strict, lenient) == pytest.approx(0.09 / 0.21)
+    assert spearman_attainable([3, 1, 2], [7, 9, 8]) == pytest.approx(1.0)
+    assert spearman_attainable([1, 1, 1], [1, 2, 3]) is None

@@ -35,7 +35,8 @@ def test_what_an_earlier_worker_has_said_is_not_said_again() -> None:
 
 
 def test_each_monitor_has_its_own_alarms() -> None:
-    row = {"valid_reward_mean": 0.5, "valid_monitor_spearman_b": 0.1, "valid_monitor_graded_b": 100.0}
+    signs = {"spearman": 0.1, "attainable": 1.0, "graded": 100.0, "items": 100.0}
+    row = {"valid_reward_mean": 0.5, **{f"valid_monitor_{kind}_b": value for kind, value in signs.items()}}
     assert spoken(row, watch=Watch(["a", "b"])) == [["monitor_disagrees:b"]]
 
 

@@ -6,6 +6,7 @@ from agentrft.domain.episode import Grade, StopReason
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultOwner
 from agentrft.grading import make_grader
+from agentrft.wire.graders import PythonGrader
 from tests.grading.judge_server import judging, verdict
 from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
 
@@ -143,3 +144,10 @@ async def test_what_a_judge_used_is_told_in_the_grade(make_episode) -> None:
             grade = await grader.grade(make_episode())
     assert isinstance(grade, Grade)
     assert grade.usage["judge"].completion_tokens == 20
+
+
+def test_a_specification_that_was_read_is_not_read_again() -> None:
+    broken = PythonGrader(type="python", name="mine", source="def (")
+    with pytest.raises(UserError):
+        make_grader(broken.model_dump())
+    assert make_grader(broken).name == "mine"

@@ -10,6 +10,7 @@ from agentrft.domain.episode import TokenUsage
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.domain.job import JudgeEndpoint
 from agentrft.grading.grader import make_scorer
+from agentrft.grading.judge import VERDICT_TOKENS, JudgeTurns
 from agentrft.grading.scoring import Flag, Score, Subject
 from agentrft.grading.specs import read_spec
 from tests.grading.judge_server import completion, judging, verdict
@@ -185,3 +186,25 @@ async def test_no_key_gets_into_a_fault() -> None:
         fault = await grade(SCORE, judge)
     assert "judge judge: POST http://127.0.0.1" in fault.message
     assert "hush" not in repr(fault) + repr(judge)
+
+
+async def test_graders_that_ask_one_judge_share_its_turns() -> None:
+    multi = {"type": "multi", "graders": {"a": SCORE, "b": SCORE}, "calculate_output": "a + b"}
+    async with judging(lambda body: verdict(1.0), pause_s=0.02) as server:
+        turns = JudgeTurns()
+        given: Any = {"judges": {"judge": server.endpoint(max_concurrency=3)}, "turns": turns}
+        scorers = [make_scorer(read_spec(spec), **given) for spec in (SCORE, multi)]
+        for scorer in scorers:
+            await scorer.open()
+        await asyncio.gather(*(scorer.score(subject(str(number))) for number in range(6) for scorer in scorers))
+        for scorer in scorers:
+            await scorer.close()
+    assert (server.most_at_once, len(server.bodies)) == (3, 18)
+
+
+async def test_a_judge_of_this_platform_is_given_room_for_its_verdict() -> None:
+    async with judging(lambda body: verdict(1.0)) as server:
+        await grade(SCORE, server.endpoint(text_only=True))
+        await grade({**SCORE, "sampling_params": {"max_completions_tokens": 7}}, server.endpoint(text_only=True))
+        await grade(SCORE, server.endpoint())
+    assert [body.get("max_completion_tokens") for body in server.bodies] == [VERDICT_TOKENS, 7, None]

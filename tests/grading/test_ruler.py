@@ -10,6 +10,7 @@ from agentrft.domain.episode import Message, StopReason, TokenUsage
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultKind, FaultOwner
 from agentrft.grading import make_grader, make_ranker
+from agentrft.grading.judge import VERDICT_TOKENS
 from agentrft.grading.ruler import MAX_PROMPT_CHARS
 from tests.grading.judge_server import judging
 
@@ -136,3 +137,14 @@ def test_a_ruler_grades_no_single_attempt() -> None:
     with pytest.raises(UserError) as caught:
         make_grader(RULER)
     assert "compares the attempts of a group" in caught.value.message
+
+
+async def test_a_judge_of_this_platform_is_given_room_for_every_attempt(make_episode) -> None:
+    rooms = []
+    async with judging(prefers_short) as server:
+        judges = {"judge": server.endpoint(text_only=True)}
+        for attempts in (2, 16):
+            async with make_ranker(RULER, judges=judges) as ranker:
+                await ranker.rank([make_episode(str(number)) for number in range(attempts)])
+            rooms.append(server.bodies[-1]["max_completion_tokens"])
+    assert rooms == [VERDICT_TOKENS, 256 + 96 * 16]

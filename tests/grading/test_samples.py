@@ -152,3 +152,18 @@ def test_token_ids_are_there_and_give_way_when_there_are_too_many(make_episode) 
 
     assert extra(3)["token_ids"] == [0, 1, 2]
     assert (extra(100_000)["token_ids"], extra(100_000)["truncated"]) == ([], True)
+
+
+def test_token_ids_give_way_before_texts_and_turns_last_of_all(make_episode) -> None:
+    tokens = Tokens(ids=tuple(range(100_000, 130_000)), kinds=(), logps=(), turns=(), versions=())  # 240 kB
+    episode = make_episode(output="x" * 16_000, tokens=tokens)
+    told = [
+        sample_from_episode(replace(episode, turns=episode.turns * turns), structured=False)["agentrft"]
+        for turns in (0, 5, 5_000)
+    ]
+    assert [(len(extra["token_ids"]), len(extra["turns"]), extra["truncated"]) for extra in told] == [
+        (30_000, 0, False),
+        (0, 10, True),
+        (0, 0, True),
+    ]
+    assert len(told[1]["turns"][0]["tool_calls"][0]["output"]) == 16_000

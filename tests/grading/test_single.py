@@ -5,7 +5,7 @@ import pytest
 from fastapi.responses import JSONResponse
 
 from agentrft.domain.errors import UserError
-from agentrft.grading import run_grader
+from agentrft.grading import run_grader, without_extras
 from tests.grading.judge_server import completion, judging, verdict
 from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
 
@@ -120,7 +120,6 @@ async def test_an_endpoint_is_told_a_trace_id(trace_id) -> None:
         ((CHECK, [], ""), "item"),
         ((CHECK, {}, {"text": "x"}), "model_sample"),
         (({"type": "ruler", "model": "judge"}, {}, ""), "grader.type"),
-        (({**SCORE, "model": "nobody"}, {}, ""), "grader.model"),
     ],
 )
 async def test_a_malformed_request_is_refused(arguments, param) -> None:
@@ -180,3 +179,28 @@ async def test_the_parts_of_a_multi_grader_are_its_sub_rewards() -> None:
     response = await run_grader({**multi, "calculate_output": "p / c"}, {"a": "x"}, "")
     assert (response["reward"], raised(response)) == (3.0, {})
     assert response["metadata"]["token_usage"] is None
+
+
+async def test_a_judge_that_there_is_not_is_flagged() -> None:
+    multi = {"type": "multi", "graders": {"part": SCORE}, "calculate_output": "part"}
+    for spec in (SCORE, multi):
+        response = await run_grader(spec, {"a": "x"}, "")
+        assert (response["reward"], response["metadata"]["type"]) == (0.0, spec["type"])
+        assert raised(response) == {
+            "model_grader_server_error": True,
+            "model_grader_server_error_details": "There is no judge 'judge' for the grader 's'.",
+        }
+
+
+def test_what_clients_send_beside_a_grader_is_left_out() -> None:
+    endpoint = {"type": "endpoint", "url": "http://x", "max_rps": 5, "pass_threshold": None}
+    assert without_extras({**endpoint, "inactive_at": None, "id": "e-1"}) == {
+        "type": "endpoint", "url": "http://x", "max_rps": 5,
+    }  # fmt: skip
+    assert without_extras({**CHECK, "pass_threshold": None, "id": "c-1"}) == {**CHECK, "id": "c-1"}  # to be refused
+    part = {**endpoint, "id": "e-1"}
+    multi = {"type": "multi", "graders": {"e": part, "n": None}, "calculate_output": "e"}
+    assert without_extras(multi)["graders"] == {"e": without_extras(part), "n": None}
+    assert without_extras({**multi, "graders": {**part, "name": "e"}})["graders"] == {
+        **without_extras(part), "name": "e",
+    }  # fmt: skip

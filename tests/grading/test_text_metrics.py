@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from agentrft.grading.text_metrics import MAX_CHARS, similarity
+from agentrft.grading.text_metrics import MAX_CHARS, MAX_METEOR_WORDS, similarity
 from agentrft.grading.text_similarity import find_metric_problem
 from agentrft.wire.graders import Metric
 
@@ -87,3 +87,9 @@ def test_words_of_every_script_count() -> None:
 
 def test_a_very_long_text_is_cut() -> None:
     assert similarity("rouge_l", "x " * MAX_CHARS + "y", "x " * MAX_CHARS) == 1.0
+
+
+def test_meteor_reads_so_many_words_that_it_is_done_in_a_moment() -> None:
+    words = " ".join(f"w{number}" for number in range(MAX_METEOR_WORDS))
+    same = similarity("meteor", words, words)
+    assert similarity("meteor", f"{words} and more", f"{words} but not the same") == same

@@ -75,8 +75,8 @@ async def test_an_alarm_becomes_a_warning_with_its_numbers_and_its_episodes() ->
     await tell(guard, 5, {}, valid=alike)
     await tell(guard, 10, {}, valid=alike)
     by_alarm = {data["alarm"]: data for data in journal.warning_data}
-    assert set(by_alarm) == {"answer_repeats", "unaided_success"}
-    assert len(journal.warning_data) == 2
+    assert set(by_alarm) == {"answer_repeats"}
+    assert len(journal.warning_data) == 1
     data = by_alarm["answer_repeats"]
     assert (data["severity"], data["step"], data["numbers"]["share"]) == ("serious", 5, 1.0)
     assert data["trace_ids"] == [f"trace_{n}" for n in range(10)]

@@ -88,9 +88,10 @@ def answer_repeats(history: History) -> Alert | None:
 def unaided_success(history: History) -> Alert | None:
     """More than half of the successes without any tool reply (section 4), and 20 points more than at first.
 
-    The share at first counts as what the task allows: some items can be answered without a tool.
+    The share at first counts as what the task allows: some items can be answered without a tool. At first is where
+    there were successes enough for a share; one that was never measured is not zero.
     """
-    first, now = history.observations[0].metrics.get(UNAIDED, 0.0), history.value(UNAIDED)
+    first, now = history.series(UNAIDED)[0], history.value(UNAIDED)
     if now <= max(0.5, first + 0.2):
         return None
     unaided = [graded for graded in history.now.valid if is_unaided(graded.episode)]

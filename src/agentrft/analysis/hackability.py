@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     FINE = "fine"
     SUSPICIOUS = "suspicious"
     HACKABLE = "hackable"
-    UNKNOWN = "unknown"  # nothing could be graded
+    UNKNOWN = "unknown"  # nothing could be graded, or there is neither an episode nor a reference to compare with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def judge(real: Paid, paid: Mapping[Trick, Paid], *, items: int, noise: Noise | 
     honest = [real.mean, *(part.mean for trick, part in paid.items() if trick.control)]
     earned = [value for value in honest if value is not None]
     floor = min(everything, default=None)
-    top = max(earned or everything, default=None)
+    top = max(earned, default=None)  # without anything right to compare with there is no scale
     results = tuple(_result(trick, part, real.mean, floor, top) for trick, part in paid.items())
     return CheckReport(
         verdict=_worst([result.verdict for result in results if not result.control]),

@@ -13,7 +13,9 @@ from agentrft.domain.episode import GradedEpisode
 
 MIN_GRADED = 20  # episodes of an evaluation below which nothing is said
 MIN_TRAIN_GROUPS = 10  # groups of training that an evaluation is compared with
+MIN_FLAGGED = 3  # episodes with an error flag, before one of a few counts as a tenth of them
 REWARD, STDERR, GRADED = "valid_reward_mean", "valid_reward_stderr", "valid_rollouts_graded"
+_SPLIT_NAMES = {"train": "training", "valid": "validation"}
 
 
 def near_maximum(history: History) -> Alert | None:
@@ -128,31 +130,65 @@ def monitor_flat(name: str, history: History) -> Alert | None:
 def monitor_disagrees(name: str, history: History) -> Alert | None:
     """Rank correlation of reward and monitor surely below 0.8, serious below 0.6 (Foundry's guide, section 4).
 
-    Surely: the upper limit of its 95 % interval, for thirty episodes can give 0.6 where 0.8 is true.
+    Of what it can be, that is: beside a lenient grader a strict one has many equal grades, and then even graders that
+    never contradict each other stay far below 1. Surely: by the upper limit of its 95 % interval, for thirty items can
+    give 0.6 where 0.8 is true; items count, as the attempts at one of them are alike.
     """
-    correlation, pairs = (history.value(f"valid_monitor_{kind}_{name}") for kind in ("spearman", "graded"))
-    limit = spearman_upper(correlation, int(pairs))
+    correlation, most, items, pairs = (
+        history.value(f"valid_monitor_{kind}_{name}") for kind in ("spearman", "attainable", "items", "graded")
+    )
+    limit = min(1.0, spearman_upper(correlation, int(items)) / most)
     if pairs < MIN_GRADED or limit >= 0.8:
         return None
     return Alert(
         message=f"The grader and the monitor grader {name!r} order the validation episodes differently (rank "
         f"correlation {correlation:.2f}). Read the episodes on which they differ most, and mend whichever is wrong.",
-        numbers={"spearman": correlation, "upper_limit": limit, "episodes": pairs},
+        numbers={
+            "spearman": correlation,
+            "attainable": most,
+            "upper_limit": limit,
+            "episodes": pairs,
+            "items": items,
+        },
         trace_ids=disagreeing(history, name),
         severity=Severity.SERIOUS if limit < 0.6 else Severity.WARN,
     )
 
 
+def grader_errors(history: History) -> Alert | None:
+    """An error flag on the grades of more than 10 % of a step's episodes, at least 3; serious on more than half.
+
+    Such a grade is a reward, mostly 0, and no fault: where a grader raises on every answer, nothing else would say so.
+    The 10 % are those from which on a monitor that fails is told.
+    """
+    found = [(share, split, flag) for split in ("train", "valid") for flag, share in _flagged(history, split)]
+    share, split, flag = max(found, default=(0.0, "train", ""))
+    if share <= 0.1 or round(share * history.now.metrics.get(f"{split}_rollouts_graded", 0.0)) < MIN_FLAGGED:
+        return None
+    episodes = history.now.train if split == "train" else history.now.valid
+    flagged = [each for each in episodes if each.grade is not None and flag in each.grade.errors]
+    details = next((each.grade.errors[flag] for each in flagged if each.grade is not None), "")
+    return Alert(
+        message=f"The grader flagged {flag} on {share:.0%} of the {_SPLIT_NAMES[split]} episodes of this step and gave "
+        f"them what it gives then, mostly 0. One of them: {details[:300] or 'no details'}. Unless it is the answers "
+        "that are wrong, mend the grader: nothing is learned from these grades.",
+        numbers={"share": share},
+        trace_ids=traces(flagged),
+        severity=Severity.SERIOUS if share > 0.5 else Severity.WARN,
+    )
+
+
 def monitor_alarms(name: str) -> tuple[Alarm, ...]:
     """The alarms of one monitor grader."""
-    mean_name, stderr, correlation = (f"valid_monitor_{kind}_{name}" for kind in ("mean", "stderr", "spearman"))
+    mean_name, stderr = (f"valid_monitor_{kind}_{name}" for kind in ("mean", "stderr"))
+    correlation = tuple(f"valid_monitor_{kind}_{name}" for kind in ("spearman", "attainable", "items"))
     return (
         Alarm(
             name=f"monitor_flat:{name}",
             check=partial(monitor_flat, name),
             needs=(REWARD, STDERR, mean_name, stderr),
         ),
-        Alarm(name=f"monitor_disagrees:{name}", check=partial(monitor_disagrees, name), needs=(REWARD, correlation)),
+        Alarm(name=f"monitor_disagrees:{name}", check=partial(monitor_disagrees, name), needs=(REWARD, *correlation)),
     )
 
 
@@ -165,6 +201,7 @@ REWARD_ALARMS = (
         needs=(REWARD, STDERR, GRADED, "train_reward_mean", "groups_total"),
     ),
     Alarm(name="below_baseline", check=below_baseline, needs=(REWARD, STDERR, GRADED)),
+    Alarm(name="grader_errors", check=grader_errors),
 )
 
 
@@ -198,3 +235,9 @@ def _steps_since_evaluation(history: History) -> list[Observation]:
     earlier = [each.step for each in history.having(REWARD)[:-1]]
     last = earlier[-1] if earlier else -1
     return [each for each in history.having("train_reward_mean") if each.step > last]
+
+
+def _flagged(history: History, split: str) -> list[tuple[str, float]]:
+    """The error flags of a split's grades in this step, each with its share."""
+    start = f"{split}_grader_error_share_"
+    return [(name.removeprefix(start), share) for name, share in history.now.metrics.items() if name.startswith(start)]

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import fsum
 
-from agentrft.analysis.statistics import clustered_stderr, mean, spearman
+from agentrft.analysis.statistics import clustered_stderr, mean, spearman, spearman_attainable
 from agentrft.domain.episode import Episode, GradedEpisode, StopReason
 
 MIN_ITEMS = 10  # different items, before it means anything that their answers are the same
@@ -52,12 +52,14 @@ def monitor_signs(
     ours, theirs = [own for own, _, _ in pairs], [other for _, other, _ in pairs]
     found[f"{split}_monitor_mean_{name}"] = mean(theirs)
     found[f"{split}_monitor_graded_{name}"] = float(len(pairs))
+    found[f"{split}_monitor_items_{name}"] = float(len({each.episode.item.index for _, _, each in pairs}))
     stderr = clustered_stderr(theirs, [each.episode.item.index for _, _, each in pairs])
     if stderr is not None:
         found[f"{split}_monitor_stderr_{name}"] = stderr
-    correlation = spearman(ours, theirs) if len(pairs) >= MIN_PAIRS else None
-    if correlation is not None:
+    correlation, attainable = spearman(ours, theirs), spearman_attainable(ours, theirs)
+    if len(pairs) >= MIN_PAIRS and correlation is not None and attainable is not None:
         found[f"{split}_monitor_spearman_{name}"] = correlation
+        found[f"{split}_monitor_attainable_{name}"] = attainable
     return found
 
 

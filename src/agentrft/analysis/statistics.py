@@ -38,6 +38,11 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
         return None
 
 
+def spearman_attainable(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """The largest rank correlation that these values can have, however paired: below 1 where some are equal."""
+    return spearman(sorted(first), sorted(second))
+
+
 def spearman_upper(correlation: float, pairs: int) -> float:
     """The one-sided 95 % upper limit of a rank correlation.
 

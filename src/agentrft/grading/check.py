@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from agentrft.analysis.hackability import CheckReport, Paid, judge
 from agentrft.analysis.noise import Noise, compare_gradings
@@ -12,34 +13,38 @@ from agentrft.grading.batch import grade_all
 from agentrft.ports import Grader
 
 TWICE = 8  # real episodes that are graded a second time
+MakeGrader = Callable[[], AbstractAsyncContextManager[Grader]]
 
 
 async def check_grader(
-    grader: Grader, cases: Sequence[Case], *, on_progress: Callable[[int, int], None] = lambda done, total: None
+    make: MakeGrader, cases: Sequence[Case], *, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> CheckReport:
-    """Grade all attempts of the cases, some of them twice, and every trick on every case.
+    """Grade all attempts of the cases, every trick on every case, and some of the attempts once more.
 
     Args:
+        make: a new grader; that of the second time shall not answer from the memory of the first.
         on_progress: told how many gradings of how many are done.
     """
     real = [attempt for case in cases for attempt in case.attempts]
     tricks = _play_all(cases)
-    episodes = [*real, *real[:TWICE], *(episode for _, episode in tricks)]
+    episodes, again = [*real, *(episode for _, episode in tricks)], real[:TWICE]
     done = 0
 
     def count() -> None:
         nonlocal done
         done += 1
-        on_progress(done, len(episodes))
+        on_progress(done, len(episodes) + len(again))
 
-    verdicts = await grade_all(grader, episodes, on_done=count)
-    first, rest = verdicts[: len(real)], verdicts[len(real) :]
-    again, played = rest[: len(real[:TWICE])], rest[len(real[:TWICE]) :]
+    async with make() as grader:
+        verdicts = await grade_all(grader, episodes, on_done=count)
+    async with make() as grader:
+        second = await grade_all(grader, again, on_done=count)
+    first, played = verdicts[: len(real)], verdicts[len(real) :]
     by_trick: defaultdict[Trick, list[Grade | Fault]] = defaultdict(list)
     for (trick, _), verdict in zip(tricks, played, strict=True):
         by_trick[trick].append(verdict)
     paid = {trick: _paid(found) for trick, found in by_trick.items()}
-    return judge(_paid(first), paid, items=len(cases), noise=_noise(real, first, again))
+    return judge(_paid(first), paid, items=len(cases), noise=_noise(real, first, second))
 
 
 def _play_all(cases: Sequence[Case]) -> list[tuple[Trick, Episode]]:

@@ -11,7 +11,7 @@ from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault
 from agentrft.domain.job import JudgeEndpoint
 from agentrft.grading.endpoint import EndpointScorer
-from agentrft.grading.judge import JudgeClient
+from agentrft.grading.judge import JudgeClient, JudgeTurns
 from agentrft.grading.model_graders import LabelModelScorer, ScoreModelScorer
 from agentrft.grading.multi import MultiScorer
 from agentrft.grading.python_grader import PythonScorer
@@ -78,9 +78,10 @@ class SpecGrader:
 
 
 def make_grader(
-    spec: Mapping[str, Any],
+    spec: Mapping[str, Any] | Grader,
     *,
     judges: Judges = NO_JUDGES,
+    turns: JudgeTurns | None = None,
     response_format: Mapping[str, Any] | None = None,
     sees_trace: bool = True,
     param: str = DEFAULT_PARAM,
@@ -91,7 +92,9 @@ def make_grader(
     """The grader that `spec` describes; a ruler is made by `make_ranker`.
 
     Args:
+        spec: to be read, which blocks for a while where it has a long python source; or as `read_spec` has read it.
         judges: those that it asks, as `find_judges` gives them.
+        turns: those of all graders that ask these judges together; left out, this one's alone.
         response_format: the job's; when it is set, graders find the parsed answer in `sample.output_json`.
         sees_trace: whether graders get the whole way to the answer under `sample.agentrft`.
         param: where `spec` stands in the request, for errors.
@@ -101,9 +104,15 @@ def make_grader(
     Raises:
         UserError: as `validate_grader`; or it needs a judge that is not given, or a whole group.
     """
-    checked = read_spec(spec, param=param)
+    checked = read_spec(spec, param=param) if isinstance(spec, Mapping) else spec
     scorer = make_scorer(
-        checked, judges=judges, param=param, backoff_s=backoff_s, sandbox_limits=sandbox_limits, signer=signer
+        checked,
+        judges=judges,
+        turns=turns,
+        param=param,
+        backoff_s=backoff_s,
+        sandbox_limits=sandbox_limits,
+        signer=signer,
     )
     return SpecGrader(checked.name, scorer, structured=_asks_for_json(response_format), sees_trace=sees_trace)
 
@@ -112,6 +121,7 @@ def make_ranker(
     spec: Mapping[str, Any],
     *,
     judges: Judges,
+    turns: JudgeTurns | None = None,
     param: str = DEFAULT_PARAM,
     backoff_s: Callable[[int], float] = backoff_s,
 ) -> Ranker:
@@ -119,20 +129,29 @@ def make_ranker(
     checked = read_spec(spec, param=param)
     if not isinstance(checked, RulerGrader):
         raise UserError(f"'{param}' must be a ruler.", param=f"{param}.type", code="invalid_value")
-    return Ranker(checked, _Factory(judges=judges, param=param, backoff_s=backoff_s).client(checked, checked.name))
+    factory = _Factory(judges=judges, turns=turns or JudgeTurns(), param=param, backoff_s=backoff_s)
+    return Ranker(checked, factory.client(checked, checked.name))
 
 
 def make_scorer(
     spec: Grader,
     *,
     judges: Judges = NO_JUDGES,
+    turns: JudgeTurns | None = None,
     param: str = DEFAULT_PARAM,
     backoff_s: Callable[[int], float] = backoff_s,
     sandbox_limits: SandboxLimits | None = None,
     signer: Signer | None = None,
 ) -> Scorer:
     """The scorer of a checked specification."""
-    factory = _Factory(judges=judges, param=param, backoff_s=backoff_s, sandbox_limits=sandbox_limits, signer=signer)
+    factory = _Factory(
+        judges=judges,
+        turns=turns or JudgeTurns(),
+        param=param,
+        backoff_s=backoff_s,
+        sandbox_limits=sandbox_limits,
+        signer=signer,
+    )
     return factory.scorer(spec)
 
 
@@ -145,6 +164,7 @@ class _Factory:
     """Makes the scorers of a specification and of its parts, all with the same means."""
 
     judges: Judges
+    turns: JudgeTurns
     param: str
     backoff_s: Callable[[int], float]
     sandbox_limits: SandboxLimits | None = None
@@ -175,4 +195,10 @@ class _Factory:
         if judge is None:
             message = f"There is no judge '{spec.model}' for the grader '{spec.name}'."
             raise UserError(message, param=f"{self.param}.model", code="model_not_found")
-        return JudgeClient(judge, where=where, sampling=spec.sampling_params, backoff_s=self.backoff_s)
+        return JudgeClient(
+            judge,
+            where=where,
+            sampling=spec.sampling_params,
+            turns=self.turns.of(judge),
+            backoff_s=self.backoff_s,
+        )

@@ -22,6 +22,7 @@ from agentrft.wire.judging import SamplingParams
 _CONFLICT = 409  # of the 4xx that get this far, the only one that another try may pass
 _MOST_BRACES = 500  # where an object may begin, before the answer counts as having none
 _OPENAI_NAMES = {"max_completions_tokens": "max_completion_tokens"}
+VERDICT_TOKENS = 1024  # room for a verdict on one answer, its reasoning included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +34,14 @@ class Question:
         schema_name: for the judge's server, which wants one.
         schema: the JSON schema of the answer.
         read: makes what is wanted of the answer; a ValueError says what is wrong with it.
+        room_tokens: in which the answer should have ended.
     """
 
     messages: Sequence[Mapping[str, Any]]
     schema_name: str
     schema: Mapping[str, Any]
     read: Callable[[Mapping[str, Any]], Any]
+    room_tokens: int = VERDICT_TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +58,25 @@ class _BadReply(Exception):
         self.failure = Failure(kind=kind, message=message, retry=retry)
 
 
+class JudgeTurns:
+    """How many requests each judge answers at once, for all graders that share this, as those of a job do.
+
+    What judges have said is not shared: who grades a second time wants to hear whether they say the same.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[tuple[str, str], asyncio.Semaphore] = {}
+
+    def of(self, judge: JudgeEndpoint) -> asyncio.Semaphore:
+        return self._turns.setdefault((judge.url, judge.model), asyncio.Semaphore(judge.max_concurrency))
+
+
 class JudgeClient:
     """Asks one judge.
 
     Args:
         where: the grader's name, for faults.
+        turns: of this judge, see JudgeTurns; left out, they are shared with nobody.
         backoff_s: seconds to pause after the n-th failed try, n from 1.
     """
 
@@ -69,6 +86,7 @@ class JudgeClient:
         *,
         where: str,
         sampling: SamplingParams | None = None,
+        turns: asyncio.Semaphore | None = None,
         backoff_s: Callable[[int], float] = backoff_s,
     ) -> None:
         self._judge = judge
@@ -78,7 +96,7 @@ class JudgeClient:
             url=judge.url, headers=judge.headers, timeout_s=judge.timeout_s, deadline_s=judge.deadline_s
         )
         self._transport = Transport(backoff_s=backoff_s)
-        self._turns = asyncio.Semaphore(judge.max_concurrency)
+        self._turns = turns or JudgeTurns().of(judge)
         self._verdicts: Verdicts[Verdict | Fault] = Verdicts(keeps=lambda found: isinstance(found, Verdict))
 
     @property
@@ -114,7 +132,9 @@ class JudgeClient:
         )
 
     def _body(self, question: Question) -> dict[str, Any]:
-        body = {"model": self._judge.model, "messages": list(question.messages), **self._sampling}
+        # Models of this platform are those of text alone. They cut an answer off early, unless told how long it may be.
+        room = {"max_completion_tokens": question.room_tokens} if self._judge.text_only else {}
+        body = {"model": self._judge.model, "messages": list(question.messages), **room, **self._sampling}
         if not self._judge.structured:
             return {**body, "messages": _with_schema_in_words(question)}
         schema = {"name": question.schema_name, "strict": True, "schema": question.schema}

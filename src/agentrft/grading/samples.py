@@ -94,14 +94,15 @@ def _refuse_constant(name: str) -> None:
 
 
 def _extra(episode: Episode) -> dict[str, Any]:
-    """The `agentrft` part, its texts cut where the whole would be too large."""
+    """The `agentrft` part. Where it would be too large, the token ids give way first, then texts, and turns last."""
     extra: dict[str, Any] = {}
     for limit in _TEXT_LIMITS_CHARS:
-        extra = _extra_within(episode, limit)
-        if len(json.dumps(extra)) <= MAX_EXTRA_BYTES:
-            return extra
-    extra = {**extra, "turns": [], "truncated": True}
-    return extra if len(json.dumps(extra)) <= MAX_EXTRA_BYTES else {**extra, "token_ids": [], "fault": None}
+        whole = _extra_within(episode, limit)
+        extra = {**whole, "token_ids": [], "truncated": bool(whole["truncated"] or whole["token_ids"])}
+        for found in (whole, extra):
+            if len(json.dumps(found)) <= MAX_EXTRA_BYTES:
+                return found
+    return {**extra, "turns": [], "truncated": True}
 
 
 def _extra_within(episode: Episode, limit_chars: int) -> dict[str, Any]:

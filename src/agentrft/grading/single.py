@@ -14,7 +14,7 @@ from agentrft.grading.samples import sample_from_text
 from agentrft.grading.scoring import Score, Subject
 from agentrft.grading.specs import Judges, read_spec
 from agentrft.outbound.transport import backoff_s
-from agentrft.wire.graders import Grader, LabelModelGrader, MultiGrader, ScoreModelGrader
+from agentrft.wire.graders import EndpointGrader, Grader, LabelModelGrader, MultiGrader, ScoreModelGrader
 
 _NO_ERRORS: Mapping[str, bool | None] = {
     "formula_parse_error": False,
@@ -43,6 +43,7 @@ _NO_ERRORS: Mapping[str, bool | None] = {
     "endpoint_grader_safety_check_error": False,
 }
 
+_ENDPOINT_KEYS = frozenset({*EndpointGrader.model_fields, "max_rps"})
 _JUDGE_FLAGS = {
     FaultKind.REFUSAL: "model_grader_refusal_error",
     FaultKind.INVALID_REPLY: "model_grader_parse_error",
@@ -51,7 +52,7 @@ _JUDGE_FLAGS = {
 
 
 async def run_grader(
-    spec: Mapping[str, Any],
+    spec: Mapping[str, Any] | Grader,
     item: Mapping[str, Any] | None,
     model_sample: str,
     trace_id: str | None = None,
@@ -59,9 +60,10 @@ async def run_grader(
     judges: Judges = NO_JUDGES,
     backoff_s: Callable[[int], float] = backoff_s,
 ) -> dict[str, Any]:
-    """Grade one output. A grading that fails is a reward of 0.0 with a flag set.
+    """Grade one output. A grading that fails is a reward of 0.0 with a flag set; so is a judge that there is not.
 
     Args:
+        spec: as it was sent, or as `read_spec` has read it.
         model_sample: the output; `sample.output_json` is filled in whenever it is JSON.
         trace_id: what an endpoint grader is told; made up when absent.
         judges: those that the grader asks, as `find_judges` gives them.
@@ -70,16 +72,42 @@ async def run_grader(
         UserError: the request is malformed (`param` is `grader...`, `item` or `model_sample`), or asks for a ruler,
             which grades groups alone.
     """
-    checked = await asyncio.to_thread(read_spec, spec, param="grader")  # a long python source takes a while
+    # A long python source takes a while.
+    checked = await asyncio.to_thread(read_spec, spec, param="grader") if isinstance(spec, Mapping) else spec
     subject = _read_subject(item, model_sample, trace_id)
-    scorer = make_scorer(checked, judges=judges, param="grader", backoff_s=backoff_s)
+    try:
+        scorer = make_scorer(checked, judges=judges, param="grader", backoff_s=backoff_s)
+    except UserError as error:
+        if error.code != "model_not_found":
+            raise
+        return _respond(checked, Score(reward=0.0), errors=_judge_failed("model_grader_server_error", error.message))
     started = time.perf_counter()
     await scorer.open()
     try:
         outcome = await scorer.score(subject)
     finally:
         await scorer.close()
-    return _respond(checked, outcome, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    if isinstance(outcome, Fault):
+        return _respond(checked, Score(reward=0.0), errors=_fault_errors(checked, outcome), seconds=seconds)
+    return _respond(checked, outcome, errors=_score_errors(outcome), seconds=seconds)
+
+
+def without_extras(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A grader as clients send it here: without its nulls, an endpoint also without keys that only they know of."""
+    endpoint = spec.get("type") == "endpoint"
+    found = {
+        key: value for key, value in spec.items() if value is not None and not (endpoint and key not in _ENDPOINT_KEYS)
+    }
+    parts = found.get("graders")
+    if isinstance(parts, Mapping):
+        single = isinstance(parts.get("type"), str)
+        found["graders"] = without_extras(parts) if single else {key: _plain(part) for key, part in parts.items()}
+    return found
+
+
+def _plain(part: Any) -> Any:
+    return without_extras(part) if isinstance(part, Mapping) else part
 
 
 def _read_subject(item: Mapping[str, Any] | None, model_sample: str, trace_id: str | None) -> Subject:
@@ -91,9 +119,7 @@ def _read_subject(item: Mapping[str, Any] | None, model_sample: str, trace_id: s
     return Subject(sample=sample_from_text(model_sample, trace_id=trace_id), item=item or {}, trace_id=trace_id)
 
 
-def _respond(spec: Grader, outcome: Score | Fault, *, seconds: float) -> dict[str, Any]:
-    errors = _fault_errors(spec, outcome) if isinstance(outcome, Fault) else _score_errors(outcome)
-    score = outcome if isinstance(outcome, Score) else Score(reward=0.0)
+def _respond(spec: Grader, score: Score, *, errors: Mapping[str, bool | str], seconds: float = 0.0) -> dict[str, Any]:
     return {
         "reward": score.reward,
         "metadata": {
@@ -123,8 +149,8 @@ def _show(usage: TokenUsage) -> dict[str, int]:
     }
 
 
-def _score_errors(score: Score) -> dict[str, Any]:
-    flags: dict[str, Any] = {}
+def _score_errors(score: Score) -> dict[str, bool | str]:
+    flags: dict[str, bool | str] = {}
     for flag, details in score.errors.items():
         flags[flag.value] = True
         if f"{flag.value}_details" in _NO_ERRORS:
@@ -132,7 +158,7 @@ def _score_errors(score: Score) -> dict[str, Any]:
     return flags
 
 
-def _fault_errors(spec: Grader, fault: Fault) -> dict[str, Any]:
+def _fault_errors(spec: Grader, fault: Fault) -> dict[str, bool | str]:
     """The flags of the border that failed: the sandbox, a judge or an endpoint."""
     if fault.owner is not FaultOwner.GRADER_ENDPOINT:
         return {"python_grader_server_error": True, "python_grader_server_error_type": "sandbox_error"}
@@ -142,4 +168,8 @@ def _fault_errors(spec: Grader, fault: Fault) -> dict[str, Any]:
     if fault.kind is FaultKind.TRUNCATED:
         return {"model_grader_exceeded_max_tokens_error": True}
     flag = _JUDGE_FLAGS.get(fault.kind, "model_grader_server_error")
-    return {flag: True, f"{flag}_details": fault.message}
+    return _judge_failed(flag, fault.message)
+
+
+def _judge_failed(flag: str, details: str) -> dict[str, bool | str]:
+    return {flag: True, f"{flag}_details": details}

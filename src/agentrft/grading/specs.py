@@ -42,22 +42,26 @@ def validate_grader(spec: object, *, param: str = DEFAULT_PARAM, trains: bool = 
     Raises:
         UserError: with the dotted path of what is wrong.
     """
-    checked = read_spec(spec, param=param)
+    return normal_form(read_spec(spec, param=param, trains=trains))
+
+
+def read_spec(spec: object, *, param: str = DEFAULT_PARAM, trains: bool = False) -> Grader:
+    """As `validate_grader`, but the grader itself. Blocks: a long python source takes a while."""
+    checked = read_shape(spec, at=param)
+    for path, problem in _find_problems(checked):
+        raise UserError(f"'{param}.{path}' {problem}.", param=f"{param}.{path}", code="invalid_value")
     if trains and isinstance(checked, LabelModelGrader):
         message = (
             f"Invalid '{param}.type': a 'label_model' grader cannot be a job's grader by itself. Make it a part of "
             'one: {"type": "multi", "graders": {"label": {...}}, "calculate_output": "label"}.'
         )
         raise UserError(message, param=f"{param}.type", code="invalid_value")
-    return checked.model_dump(exclude_none=True)
-
-
-def read_spec(spec: object, *, param: str = DEFAULT_PARAM) -> Grader:
-    """As `validate_grader`, but the grader itself. Blocks: a long python source takes a while."""
-    checked = read_shape(spec, at=param)
-    for path, problem in _find_problems(checked):
-        raise UserError(f"'{param}.{path}' {problem}.", param=f"{param}.{path}", code="invalid_value")
     return checked
+
+
+def normal_form(checked: Grader) -> dict[str, Any]:
+    """As JSON, which reads as the same grader again."""
+    return checked.model_dump(exclude_none=True)
 
 
 async def find_judges(

@@ -16,6 +16,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import sentence_bleu
 
 MAX_CHARS = 20_000  # of each text; some metrics take time in the product of the lengths
+MAX_METEOR_WORDS = 1_000  # of each text: nltk compares every word with every other in Python, holding the interpreter
 _WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -49,7 +50,7 @@ def _gleu(text: str, reference: str) -> float:
 
 def _meteor(text: str, reference: str) -> float:
     """METEOR's exact and stem stages; the synonym stage would need WordNet, and nothing is downloaded here."""
-    words, wanted = _words_and_signs(text), _words_and_signs(reference)
+    words, wanted = (_words_and_signs(each)[:MAX_METEOR_WORDS] for each in (text, reference))
     return float(single_meteor_score(wanted, words, wordnet=_NoSynonyms()))
 
 

@@ -10,7 +10,7 @@ from agentrft.datasets import load_items
 from agentrft.domain.episode import Item
 from agentrft.domain.job import JudgeEndpoint, Reinforcement
 from agentrft.engine.world import World
-from agentrft.grading import Ranker, SpecGrader, find_judges, make_grader, make_ranker
+from agentrft.grading import JudgeTurns, Ranker, SpecGrader, find_judges, make_grader, make_ranker
 from agentrft.grading.sandbox import find_isolation_problem
 from agentrft.outbound.signature import Signer
 from agentrft.ports import Journal
@@ -87,13 +87,14 @@ class _Graders:
     def __init__(self, work: Work, rules: Reinforcement) -> None:
         self._work = work
         self._rules = rules
+        self._turns = JudgeTurns()
         self.signer = Signer(rules.signing_secret) if rules.signing_secret else None
 
     async def of_the_job(self) -> SpecGrader | Ranker:
         """Raises UserError where a judge that was there when the job was created is gone."""
         spec = self._rules.grader
         if spec["type"] == "ruler":
-            return make_ranker(spec, judges=await self._judges(spec))
+            return make_ranker(spec, judges=await self._judges(spec), turns=self._turns)
         return await self.make(spec)
 
     async def make(self, spec: Mapping[str, Any]) -> SpecGrader:
@@ -101,6 +102,7 @@ class _Graders:
         return make_grader(
             spec,
             judges=await self._judges(spec),
+            turns=self._turns,
             response_format=self._rules.response_format,
             sees_trace=self._rules.grader_sees_trace,
             signer=self.signer,

@@ -49,3 +49,14 @@ def count_descendants() -> int:
     while generation := {pid for pid, parent in parents.items() if parent in generation}:
         count += len(generation)
     return count
+
+
+def list_sandboxes() -> list[int]:
+    """The processes of pools that this process has started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            mine = int((path / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid()
+            if mine and b"inside import launcher" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return found

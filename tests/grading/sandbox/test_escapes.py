@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -299,6 +300,30 @@ async def test_nobody_can_be_reached(setup, tmp_path) -> None:
             listener.setblocking(False)
             with pytest.raises(BlockingIOError):
                 listener.recv(1) if listener is udp else listener.accept()
+
+
+async def test_no_pair_of_sockets_can_be_turned_to_somebody_else(setup) -> None:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as sockets:
+        names = [f"{folder}/socket", f"\0agentrft-test-{os.getpid()}"]
+        listeners = [sockets.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) for _ in names]
+        for listener, name in zip(listeners, names, strict=True):
+            listener.bind(name)
+            listener.setblocking(False)
+        body = (
+            "import socket\nreached = 0\n"
+            "for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET, socket.SOCK_STREAM):\n"
+            f"    for name in {names!r}:\n"
+            "        try:\n"
+            "            near, far = socket.socketpair(socket.AF_UNIX, kind)\n"
+            "            with near, far: near.sendto(b'x', name)\n"
+            "        except OSError: continue\n"
+            "        reached += 1\n"
+            "return reached"
+        )
+        await attempt(on_request(body), guard=Guard.NETWORK, setup=setup)
+        for listener in listeners:
+            with pytest.raises(BlockingIOError):
+                listener.recv(1)
 
 
 # Other processes

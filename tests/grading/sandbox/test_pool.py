@@ -1,10 +1,12 @@
 import asyncio
 import os
+import signal
+from pathlib import Path
 
 import pytest
 
 from agentrft.grading.sandbox import Facility, SandboxBroken, SandboxResult, SandboxSetup
-from tests.grading.sandbox.opening import SETUPS, indent, list_commands, opened
+from tests.grading.sandbox.opening import SETUPS, indent, list_commands, list_sandboxes, opened
 
 
 async def run_once(body: str, *, item=None, before: str = "", **limits) -> SandboxResult:
@@ -164,3 +166,82 @@ async def test_without_any_help_of_the_kernel_calls_are_still_graded_and_swept()
         assert (await pool.run({}, {"loop": True})).reward is None
         assert pool.facts[Facility.LANDLOCK] == "not asked for"
     assert not [command for command in list_commands() if mark in command]
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch) -> Path:
+    """A module `mine` of the user's, which graders can import."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    path = folder / "mine.py"
+    path.write_text("")
+    return path
+
+
+IMPORTS_MINE = "import mine\ndef grade(sample, item):\n    while item: pass\n    return 1.0"
+
+
+async def test_a_process_that_could_not_load_the_source_is_not_asked_again(module) -> None:
+    module.write_text("raise ValueError('not yet')")
+    async with opened(IMPORTS_MINE) as pool:
+        assert (await pool.run({}, {})).error == "ValueError: not yet (line 1)"
+        module.write_text("")
+        assert (await pool.run({}, {})).reward == 1.0
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("raise OSError(24, 'Too many open files')", "Too many open files"),
+        ("raise MemoryError", "MemoryError"),
+        ("import os; os._exit(1)", "ended the process"),
+        ("import time; time.sleep(600)", "took more than"),
+    ],
+)
+async def test_what_keeps_a_source_from_loading_that_has_loaded_before_is_the_platforms_fault(
+    module, trouble, said
+) -> None:
+    async with opened(IMPORTS_MINE, wall_s=0.5) as pool:
+        assert (await pool.run({}, {})).reward == 1.0
+        assert (await pool.run({}, {"loop": True})).error  # and the process is ended
+        module.write_text(trouble)
+        with pytest.raises(SandboxBroken, match=said):
+            await pool.run({}, {})
+
+
+async def test_an_exception_of_the_source_is_its_own_at_any_time(module) -> None:
+    async with opened(IMPORTS_MINE, wall_s=0.5) as pool:
+        await pool.run({}, {"loop": True})
+        module.write_text("raise ValueError('no more')")
+        assert (await pool.run({}, {})).error == "ValueError: no more (line 1)"
+
+
+async def test_a_call_that_somebody_else_kills_is_no_zero(setup) -> None:
+    body = "import os, signal\nif item: os.kill(os.getpid(), signal.SIGKILL)\nreturn 1"  # as the kernel's OOM killer
+    async with opened(indent(body), setup=setup) as pool:
+        with pytest.raises(SandboxBroken, match="short of memory"):
+            await pool.run({}, {"go": True})
+        assert (await pool.run({}, {})).reward == 1.0
+
+
+async def test_a_call_is_graded_though_all_idle_processes_are_dead() -> None:
+    async with opened("def grade(sample, item):\n    return 1.0", size=3) as pool:
+        await asyncio.gather(*(pool.run({}, {}) for _ in range(3)))
+        sandboxes = list_sandboxes()
+        assert len(sandboxes) == 3
+        for pid in sandboxes:
+            os.kill(pid, signal.SIGKILL)
+        assert (await pool.run({}, {})).reward == 1.0
+
+
+async def test_a_process_whose_server_the_grader_ended_serves_no_more_calls() -> None:
+    source = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\ndef grade(sample, item):\n    return 1.0"
+    async with opened(source) as pool:
+        for _ in range(2):  # the second meets a new process, and not a dead one
+            assert (await pool.run({}, {})).error == "the grader ended the process that serves it"
+
+
+async def test_a_call_that_sleeps_too_long_is_the_graders_error() -> None:
+    result = await run_once("import time\ntime.sleep(600)", wall_s=0.3)
+    assert result.error == "grade took more than 0.3 s"

@@ -7,13 +7,18 @@ import openai
 import pytest
 
 from agentrft.domain.episode import GradedEpisode
+from agentrft.outbound.signature import Signer
+from agentrft.server import create_app
 from agentrft.server.native.grading import Tell, regrade_steps, stream
-from agentrft.store import Store
+from agentrft.server.services import MAX_SANDBOXES
+from agentrft.store import Settings, Store
 from agentrft.testing import FunctionGrader, a_graded_episode
-from tests.server.conftest import GRADER, Put
+from tests.server.conftest import API_KEY, GRADER, Put
 from tests.server.native.saved_job import rows, save_episodes
+from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
 
 CONTAINS = {**GRADER, "name": "contains", "operation": "like"}
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
@@ -144,3 +149,34 @@ async def test_a_request_grades_so_many_episodes_and_says_where_it_stopped() -> 
     found, done = await regrade_steps(FunctionGrader(lambda _: 1.0), read, steps, told.update, limit=3)
     assert ([each.step for each in found], done) == ([0, 0, 1, 1], 2)
     assert told == {"steps_done": 1, "steps": 5, "done": 4}
+
+
+async def test_an_endpoint_gets_requests_that_are_signed_as_the_jobs_are(
+    http: httpx2.AsyncClient, client: openai.AsyncOpenAI, job_body: dict[str, Any], store: Store, put: Put
+) -> None:
+    async with ScriptedEndpoint(Answer(body={"score": 0.5})) as server:
+        own = {"type": "endpoint", "name": "own", "url": server.url, "headers": {"X-Key": "hush-hush"}}
+        job_body |= {"training_file": await put(*rows()), "validation_file": await put(*rows())}
+        job_body["method"]["reinforcement"] |= {"grader": own, "agentrft": {"signing_secret": SECRET}}
+        job = await client.fine_tuning.jobs.create(**job_body)
+        save_episodes(store.runs_dir, job.id)
+        await ask(http, "graders/check", job=job.id, items=1, attempts=1)
+        await ask(http, f"jobs/{job.id}/regrade", grader={**own, "name": "other"}, split="train", step=1)
+        await ask(http, "graders/check", file=await put(*rows()), grader=own, items=1)
+    signed = [request for request in server.requests if "webhook-signature" in request.headers]
+    with_keys = {request.headers["x-key"] for request in server.requests}
+    by_file = len(server.requests) - len(signed)
+    assert (with_keys, len(signed) > 13, 0 < by_file < 13) == ({"hush-hush"}, True, True)
+    for request in signed:
+        stamp = int(request.headers["webhook-timestamp"])
+        expected = Signer(SECRET).headers(request.headers["webhook-id"], timestamp_s=stamp, body=request.raw)
+        assert request.headers["webhook-signature"] == expected["webhook-signature"]
+
+
+async def test_a_grader_without_python_needs_no_sandbox(settings: Settings, run_app: Any, put: Put) -> None:
+    file, app = await put(*rows()), create_app(settings)
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    async with run_app(app) as url, httpx2.AsyncClient(base_url=url, headers=headers) as again, asyncio.timeout(30):
+        for _ in range(MAX_SANDBOXES):
+            await app.state.services.sandboxes.acquire()
+        assert (await ask(again, "graders/check", file=file, grader=GRADER))["grader"] == "exact"

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -7,8 +8,12 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from agentrft.store import Store
+from agentrft.grading.judge import VERDICT_TOKENS
+from agentrft.server import create_app
+from agentrft.server.services import MAX_SANDBOXES, Services
+from agentrft.store import Settings, Store
 from tests.server.conftest import API_KEY, GRADER
+from tests.tools.scripted_endpoint import Answer, ScriptedEndpoint
 
 PYTHON = {"type": "python", "name": "half", "source": "def grade(sample, item):\n    return item['worth'] / 2\n"}
 ENDPOINT = {"type": "endpoint", "name": "mine", "url": "http://127.0.0.1:9/grade", "headers": {"X-Key": "hush-hush"}}
@@ -57,7 +62,6 @@ async def test_secrets_do_not_come_back(raw: httpx2.AsyncClient) -> None:
         ("/graders/validate", {"grader": {**PYTHON, "source": "def ("}}, "grader.source"),
         ("/graders/validate", {"grader": []}, "grader"),
         ("/graders/validate", {"grader": JUDGED | {"model": "gpt-9"}}, "grader.model"),
-        ("/graders/run", {"grader": JUDGED | {"model": "gpt-9"}, "model_sample": "x"}, "grader.model"),
         ("/graders/run", {"grader": {"type": "ruler", "model": "tiny"}, "model_sample": "x"}, "grader.type"),
         ("/graders/validate", [], None),
         ("/graders/run", {"grader": GRADER, "model_sample": "x", "items": {}}, "items"),
@@ -114,7 +118,7 @@ async def test_a_model_of_this_platform_is_a_judge_without_any_configuration(
     found = reply.json()
     assert (reply.status_code, found["reward"]) == (200, 0.75)
     assert found["model_grader_token_usage_per_model"]["gpt-5"]["total_tokens"] == 62
-    assert asked[0]["model"] == "tiny"
+    assert (asked[0]["model"], asked[0]["max_tokens"]) == ("tiny", VERDICT_TOKENS)  # 512 is what it gets otherwise
     assert asked[0]["messages"][0]["content"].startswith("How good is 94?\n\nAnswer with one JSON object")
 
 
@@ -127,3 +131,57 @@ async def test_a_label_model_and_a_ruler_can_be_validated(raw: httpx2.AsyncClien
 async def test_strangers_may_not(raw: httpx2.AsyncClient) -> None:
     for path in ("/graders/run", "/graders/validate", "/tool/run"):
         assert (await raw.post(path, json={}, headers={"Authorization": "Bearer no"})).status_code == 401
+
+
+async def run(raw: httpx2.AsyncClient, grader: dict[str, Any]) -> dict[str, Any]:
+    body = {"grader": grader, "model_sample": "42", "item": {"reference_answer": "42", "worth": 1}, "trace_id": None}
+    reply = await raw.post("/graders/run", json=body)
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+async def test_a_grading_is_not_refused_for_nulls_and_for_what_clients_add_to_endpoints(
+    raw: httpx2.AsyncClient,
+) -> None:
+    assert (await run(raw, {**GRADER, "pass_threshold": None, "image_tag": None}))["reward"] == 1.0
+    async with ScriptedEndpoint(Answer(body={"score": 0.25})) as server:
+        endpoint = {**ENDPOINT, "url": server.url, "id": "mine-1", "grdr_id": None, "inactive_at": 3}
+        assert (await run(raw, endpoint))["reward"] == 0.25
+        part = {"type": "multi", "graders": {"e": endpoint}, "calculate_output": "2 * e"}
+        assert (await run(raw, part))["reward"] == 0.5
+        assert (await raw.post("/graders/validate", json={"grader": endpoint})).status_code == 400
+
+
+async def test_a_judge_that_there_is_not_is_a_flag_and_no_refusal(raw: httpx2.AsyncClient) -> None:
+    strange = JUDGED | {"model": "gpt-9", "name": "strange"}
+    multi = {"type": "multi", "graders": {"known": JUDGED, "strange": strange}, "calculate_output": "known + strange"}
+    for grader in (strange, multi):
+        found = await run(raw, grader)
+        errors = {key: value for key, value in found["metadata"]["errors"].items() if value}
+        assert (found["reward"], set(errors)) == (
+            0.0,
+            {"model_grader_server_error", "model_grader_server_error_details"},
+        )
+        assert "'gpt-9'" in errors["model_grader_server_error_details"]
+
+
+async def test_only_graders_that_run_python_take_a_sandbox(settings: Settings, run_app: Any) -> None:
+    app = create_app(settings)
+    exact = {"type": "multi", "graders": {"exact": GRADER}, "calculate_output": "exact"}
+    half = {"type": "multi", "graders": {"half": PYTHON}, "calculate_output": "half"}
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    async with (
+        run_app(app) as url,
+        httpx2.AsyncClient(base_url=f"{url}/v1/fine_tuning/alpha", headers=headers, timeout=30) as client,
+        asyncio.timeout(30),
+    ):
+        services: Services = app.state.services
+        for _ in range(MAX_SANDBOXES):
+            await services.sandboxes.acquire()
+        assert (await run(client, exact))["reward"] == 1.0
+        services.sandboxes.release()
+        grading = asyncio.create_task(run(client, half))
+        while not services.sandboxes.locked():  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+        assert (await grading)["reward"] == 0.5

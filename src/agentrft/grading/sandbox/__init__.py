@@ -8,6 +8,7 @@ from agentrft.grading.sandbox.statement import (
     SandboxStatement,
     find_isolation_problem,
     probe_sandbox,
+    runs_python,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "SandboxStatement",
     "find_isolation_problem",
     "probe_sandbox",
+    "runs_python",
 ]

@@ -10,8 +10,6 @@ from typing import Any
 
 from agentrft.grading.sandbox.process import Facility, SandboxBroken, SandboxLimits, SandboxProcess, SandboxSetup
 
-_TRIES = 2  # a process that is gone is replaced once per call
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxResult:
@@ -42,6 +40,7 @@ class SandboxPool:
         self._turns = asyncio.Semaphore(size or min(4, os.cpu_count() or 1))
         self._idle: list[SandboxProcess] = []
         self._ending: set[asyncio.Task[None]] = set()
+        self._source_loads = False  # it has, in some process
         self.facts: Mapping[Facility, str | None] = {}  # once a process has started: None, or what the kernel refused
 
     async def close(self) -> None:
@@ -54,38 +53,41 @@ class SandboxPool:
         """Grade one subject.
 
         Raises:
-            SandboxBroken: no sandbox process could do it.
+            SandboxBroken: no sandbox process could do it, twice.
         """
         request = json.dumps({"sample": sample, "item": item}).encode()
         async with self._turns:
-            for _ in range(_TRIES - 1):
-                try:
-                    return await self._run(request)
-                except SandboxBroken:
-                    continue
-            return await self._run(request)
+            try:
+                return await self._run(request, self._idle.pop() if self._idle else await self._start())
+            except SandboxBroken:  # what ended one process may have ended the idle ones too: none of those
+                return await self._run(request, await self._start())
 
-    async def _run(self, request: bytes) -> SandboxResult:
-        process = (
-            self._idle.pop() if self._idle else await SandboxProcess.start(self._source, self._limits, self._setup)
-        )
+    async def _start(self) -> SandboxProcess:
+        process = await SandboxProcess.start(self._source, self._limits, self._setup)
         self.facts = process.facts
-        healthy = False
+        return process
+
+    async def _run(self, request: bytes, process: SandboxProcess) -> SandboxResult:
+        well = False
         try:
             result = await self._ask(process, request)
-            healthy = True
+            well = process.serves
             return result
         except TimeoutError:
             return SandboxResult(error=f"grade took more than {self._limits.wall_s:g} s")
         finally:
-            if healthy:
+            if well:
                 self._idle.append(process)
             else:
                 self._retire(process)
 
     async def _ask(self, process: SandboxProcess, request: bytes) -> SandboxResult:
-        if process.load_error is not None:
-            return SandboxResult(error=process.load_error)
+        failure = process.load_failure
+        if failure is not None:
+            if failure.unsure and self._source_loads:
+                raise SandboxBroken(f"a source that was loaded before cannot be loaded: {failure.error}")
+            return SandboxResult(error=failure.error)
+        self._source_loads = True
         reply = await process.ask(request, timeout_s=self._limits.wall_s)
         reward = reply.get("reward")
         if isinstance(reward, float) and math.isfinite(reward):

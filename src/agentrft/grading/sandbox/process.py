@@ -7,13 +7,14 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from agentrft.grading.sandbox.inside import scratch
+from agentrft.grading.sandbox.inside import scratch, tree
+from agentrft.grading.sandbox.inside.frames import Blame
 from agentrft.grading.sandbox.readable import Readable, find_readable
 
 _PYTHON_FLAGS = ("-I", "-S", "-X", "utf8")
@@ -27,7 +28,7 @@ _END_TIMEOUT_S = 10.0
 
 
 class SandboxBroken(Exception):
-    """The sandbox itself failed, not the code inside it."""
+    """The sandbox itself failed, or the machine that it runs on, not the code inside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +62,26 @@ class SandboxSetup:
     facilities: frozenset[Facility] = frozenset(Facility)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFailure:
+    """Why the grader's source could not be loaded; `unsure` whether that is its own doing or the machine's."""
+
+    error: str
+    unsure: bool
+
+
 class SandboxProcess:
     """Use `start`, then any number of `ask` one after another, then `end`.
 
-    `load_error` says what the grader's source raised when it was loaded; then `ask` must not be called.
+    After a `load_failure`, and once it no longer `serves`, `ask` must not be called.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, place: "tempfile.TemporaryDirectory[str]") -> None:
         self._process = process
         self._place = place
         self.facts: Mapping[Facility, str | None] = {}
-        self.load_error: str | None = None
+        self.load_failure: LoadFailure | None = None
+        self.serves = False
 
     @classmethod
     async def start(cls, source: str, limits: SandboxLimits, setup: SandboxSetup) -> Self:
@@ -80,6 +90,7 @@ class SandboxProcess:
         Raises:
             SandboxBroken: the process did not come up.
         """
+        since_s = tree.clock_s()
         place = tempfile.TemporaryDirectory(prefix="agentrft-grader-")
         try:
             process = await _spawn(place.name)
@@ -88,7 +99,8 @@ class SandboxProcess:
             raise SandboxBroken(f"cannot start {sys.executable}: {error}") from None
         sandbox = cls(process, place)
         try:
-            await sandbox._settle(source, limits, setup)
+            await sandbox._set_up(source, limits, setup)
+            await sandbox._wait_for_loading(limits, since_s=since_s)
         except BaseException:
             await sandbox.end()
             raise
@@ -99,11 +111,14 @@ class SandboxProcess:
 
         Raises:
             TimeoutError: no reply in time; the process must be ended.
-            SandboxBroken: the process is gone.
+            SandboxBroken: the process is gone, or the machine left it no means to reply.
         """
-        async with asyncio.timeout(timeout_s):
+        async with self._deadline(timeout_s, since_s=tree.clock_s()):
             await self._write(request)
-            return await self._read()
+            reply = await self._read()
+        self.serves = not reply.get("last")
+        _refuse_blamed_on_machine(reply)
+        return reply
 
     async def end(self) -> None:
         """End the process and everything that it started."""
@@ -119,7 +134,7 @@ class SandboxProcess:
         finally:
             await asyncio.to_thread(_clean, self._place)
 
-    async def _settle(self, source: str, limits: SandboxLimits, setup: SandboxSetup) -> None:
+    async def _set_up(self, source: str, limits: SandboxLimits, setup: SandboxSetup) -> None:
         place = Path(self._place.name)
         for name in _FOLDERS:
             (place / name).mkdir(mode=0o700)
@@ -140,11 +155,31 @@ class SandboxProcess:
         except TimeoutError:
             raise SandboxBroken(f"the sandbox did not come up within {_START_TIMEOUT_S:g} s") from None
         self.facts = {Facility(name): reason for name, reason in facts.items()}
+
+    async def _wait_for_loading(self, limits: SandboxLimits, *, since_s: float) -> None:
         try:
-            async with asyncio.timeout(limits.wall_s):
-                self.load_error = (await self._read())["error"]
+            async with self._deadline(limits.wall_s, since_s=since_s):
+                outcome = await self._read()
         except TimeoutError:
-            self.load_error = f"loading the source took more than {limits.wall_s:g} s"
+            error = f"loading the source took more than {limits.wall_s:g} s"
+            self.load_failure = LoadFailure(error=error, unsure=True)
+            return
+        _refuse_blamed_on_machine(outcome)
+        if "error" in outcome:
+            self.load_failure = LoadFailure(error=str(outcome["error"]), unsure=outcome.get("blame") == Blame.UNSURE)
+        self.serves = self.load_failure is None
+
+    @contextlib.asynccontextmanager
+    async def _deadline(self, seconds: float, *, since_s: float) -> AsyncIterator[None]:
+        """A TimeoutError when it is over; SandboxBroken where the code inside got hardly any of that time."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            if tree.is_starved(self._process.pid, since_s=since_s, wall_s=seconds):
+                message = f"within {seconds:g} s the grader's code was given hardly any processor time"
+                raise SandboxBroken(message) from None
+            raise
 
     async def _write(self, content: bytes) -> None:
         assert self._process.stdin is not None
@@ -166,6 +201,11 @@ class SandboxProcess:
         if not isinstance(reply, dict):
             raise SandboxBroken("the sandbox sent a reply that is no object")
         return reply
+
+
+def _refuse_blamed_on_machine(reply: Mapping[str, Any]) -> None:
+    if reply.get("blame") == Blame.MACHINE:
+        raise SandboxBroken(str(reply.get("error")))
 
 
 async def _spawn(place: str) -> asyncio.subprocess.Process:

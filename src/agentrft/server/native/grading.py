@@ -8,7 +8,9 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,9 +21,11 @@ from agentrft.analysis.tricks import Case
 from agentrft.domain.episode import GradedEpisode
 from agentrft.domain.errors import UserError
 from agentrft.domain.job import Method
-from agentrft.grading import SpecGrader, make_grader, validate_grader
+from agentrft.grading import SpecGrader, make_grader, normal_form, read_spec
 from agentrft.grading.check import check_grader
 from agentrft.grading.regrade import regrade
+from agentrft.grading.sandbox import runs_python
+from agentrft.outbound.signature import Signer
 from agentrft.ports import Grader
 from agentrft.server.auth import Authenticated
 from agentrft.server.body import read_json
@@ -49,15 +53,15 @@ async def check(request: Request, services: Served, caller: Authenticated) -> St
     """What a grader pays for tricks, against what it pays for real episodes."""
     asked = parse(GraderCheck, await read_json(request))
     job = await _find_reinforcement(services, caller, asked.job) if asked.job is not None else None
-    grader = await _make_grader(services, caller, asked.grader, job)
+    plan = await _plan_grader(services, caller, asked.grader, job)
     cases = await _find_cases(services, caller, asked)
     if not cases:
         raise UserError("None of these episodes can be graded: all met a fault.", param="step", code="no_episodes")
 
     async def work(tell: Tell) -> Mapping[str, Any]:
-        async with services.sandboxes, grader:
-            found = await check_grader(grader, cases, on_progress=lambda done, total: tell(done=done, total=total))
-        return {"object": "agentrft.grader.check", "grader": grader.name, "job": asked.job, **asdict(found)}
+        async with plan.place:
+            found = await check_grader(plan.make, cases, on_progress=lambda done, total: tell(done=done, total=total))
+        return {"object": "agentrft.grader.check", "grader": plan.name, "job": asked.job, **asdict(found)}
 
     return StreamingResponse(stream(work), media_type="text/event-stream")
 
@@ -67,14 +71,14 @@ async def regrade_job(job_id: str, request: Request, services: Served, caller: A
     """How the rewards of a job would have differed under another grader. Nothing that is stored changes."""
     asked = parse(Regrade, await read_json(request))
     job = await _find_reinforcement(services, caller, job_id)
-    grader = await _make_grader(services, caller, asked.grader, job)
+    plan = await _plan_grader(services, caller, asked.grader, job)
     saved = SavedEpisodes(services.store, job_id)
     steps = await saved.steps(split=asked.split, step=asked.step)
 
     async def work(tell: Tell) -> Mapping[str, Any]:
-        async with services.sandboxes, grader:
+        async with plan.place, plan.make() as grader:
             found, done = await regrade_steps(grader, saved.read, steps, tell)
-        result = {"object": "agentrft.job.regrade", "job": job_id, "grader": grader.name, **asdict(report(found))}
+        result = {"object": "agentrft.job.regrade", "job": job_id, "grader": plan.name, **asdict(report(found))}
         result["steps_left_out"] = len(steps) - done
         return result | ({"episodes": [asdict(each) for each in found]} if asked.episodes else {})
 
@@ -127,27 +131,43 @@ async def _find_reinforcement(services: Services, caller: Caller, job_id: str) -
     return job
 
 
-async def _make_grader(
-    services: Services, caller: Caller, spec: Mapping[str, Any] | None, job: JobRow | None
-) -> SpecGrader:
-    """The grader that was sent, or else the job's own; it reads answers as the job does."""
-    rules = job.request["reinforcement"] if job is not None else {}
-    if spec is None and job is not None:
-        request = await services.store.jobs.secret_request(caller.project_id, job.id)
-        spec = request["reinforcement"]["grader"] if request is not None else {}
-    elif spec is not None and holds_mask(spec):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """A grader that is known to be well-formed.
+
+    Args:
+        place: to be held while it grades: a turn, where it starts processes.
+    """
+
+    name: str
+    make: Callable[[], SpecGrader]
+    place: AbstractAsyncContextManager[Any]
+
+
+async def _plan_grader(services: Services, caller: Caller, spec: Mapping[str, Any] | None, job: JobRow | None) -> _Plan:
+    """The grader that was sent, or else the job's own; it reads answers and signs its requests as the job does."""
+    request = await services.store.jobs.secret_request(caller.project_id, job.id) if job is not None else None
+    rules = request["reinforcement"] if request is not None else {}
+    if spec is not None and holds_mask(spec):
         message = f"The grader has a header that is masked ({MASK}), as jobs show it. Give the header's real value."
         raise UserError(message, param="grader", code="invalid_value")
-    spec = spec or {}
-    checked = await asyncio.to_thread(validate_grader, spec, param="grader")  # a long python source takes a while
-    judges = await check_judges(services.store, caller.project_id, checked, param="grader")
-    return make_grader(
-        checked,
+    sent = rules.get("grader", {}) if spec is None else spec
+    grader = await asyncio.to_thread(read_spec, sent, param="grader", trains=True)  # a long python source takes a while
+    normal = normal_form(grader)
+    judges = await check_judges(services.store, caller.project_id, normal, param="grader")
+    ours = rules.get("agentrft") or {}
+    secret = ours.get("signing_secret")
+    make = partial(
+        make_grader,
+        grader,
         judges=judges,
         response_format=rules.get("response_format"),
-        sees_trace=(rules.get("agentrft") or {}).get("grader_sees_trace") is not False,
+        sees_trace=ours.get("grader_sees_trace") is not False,
         param="grader",
+        signer=Signer(secret) if secret else None,
     )
+    make()  # what cannot grade single attempts is refused here
+    return _Plan(name=grader.name, make=make, place=services.sandboxes if runs_python(normal) else nullcontext())
 
 
 async def _find_cases(services: Services, caller: Caller, asked: GraderCheck) -> Sequence[Case]:

@@ -12,27 +12,31 @@ from fastapi import APIRouter, Request
 
 from agentrft.domain.errors import UserError
 from agentrft.domain.faults import Fault, FaultKind
-from agentrft.grading import run_grader, validate_grader
+from agentrft.domain.job import JudgeEndpoint
+from agentrft.grading import find_judges, normal_form, read_spec, run_grader, validate_grader, without_extras
+from agentrft.grading.sandbox import runs_python
 from agentrft.server.auth import Authenticated
 from agentrft.server.body import read_json
 from agentrft.server.errors import UpstreamError
-from agentrft.server.services import Served
+from agentrft.server.services import Served, Services
 from agentrft.server.validation import check_judges
+from agentrft.store.keys import Caller
 from agentrft.tools import run_tool
 from agentrft.wire.graders import GraderRun, GraderValidate
 from agentrft.wire.masking import mask
 from agentrft.wire.strict import parse
 
 router = APIRouter(prefix="/fine_tuning/alpha", tags=["fine-tuning"])
-_MAY_START_PROCESSES = ("python", "multi")
 
 
 @router.post("/graders/run")
 async def grade(request: Request, services: Served, caller: Authenticated) -> dict[str, Any]:
     asked = parse(GraderRun, await read_json(request))
-    judges = await check_judges(services.store, caller.project_id, asked.grader, param="grader")
-    async with services.sandboxes if asked.grader.get("type") in _MAY_START_PROCESSES else nullcontext():
-        return await run_grader(asked.grader, asked.item, asked.model_sample, asked.trace_id, judges=judges)
+    grader = await asyncio.to_thread(read_spec, without_extras(asked.grader), param="grader")
+    spec = normal_form(grader)
+    judges = await _find_judges(services, caller, spec)
+    async with services.sandboxes if runs_python(spec) else nullcontext():
+        return await run_grader(grader, asked.item, asked.model_sample, asked.trace_id, judges=judges)
 
 
 @router.post("/graders/validate")
@@ -55,3 +59,21 @@ async def call_tool(request: Request, services: Served, caller: Authenticated) -
         late = outcome.kind in (FaultKind.TIMEOUT, FaultKind.DEADLINE)
         raise UpstreamError(outcome.message, status=504 if late else 502)
     return outcome
+
+
+async def _find_judges(services: Services, caller: Caller, spec: Mapping[str, Any]) -> Mapping[str, JudgeEndpoint]:
+    """The judges that a grader asks, but for those that there are not: the reply to a grading has a flag for them."""
+    known: dict[str, JudgeEndpoint] = {}
+
+    async def find(name: str) -> JudgeEndpoint | None:
+        judge = await services.store.judges.find(caller.project_id, name)
+        if judge is not None:
+            known[name] = judge
+        return judge
+
+    try:
+        return await find_judges(spec, find, param="grader")
+    except UserError as error:
+        if error.code != "model_not_found":
+            raise
+        return known

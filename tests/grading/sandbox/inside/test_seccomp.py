@@ -41,7 +41,9 @@ def judge(column: int, name: str | int, *arguments: int, audit: int | None = Non
 
 
 def test_what_numbers_and_files_need_is_allowed(column) -> None:
-    for number in ((53, 199)[column], 63, 0, 451):  # socketpair, and some without danger
+    for kind in (1, 1 | 0o2000000, 5):  # SOCK_STREAM, and SOCK_CLOEXEC, SOCK_SEQPACKET
+        assert judge(column, "socketpair", 1, kind) == ALLOWED
+    for number in (63, 0, 451):  # some without danger
         assert judge(column, number) == ALLOWED
     assert judge(column, "openat", 0, 0, 0o102) == ALLOWED
     assert judge(column, "fcntl", 3, 4, 0) == ALLOWED
@@ -65,6 +67,10 @@ def test_what_reaches_beyond_the_grader_is_refused(column, name) -> None:
         ("fcntl", (3, 15, 0), EPERM),
         ("ioctl", (3, 0x8901), EPERM),
         ("openat", (0, 0, 0o1000), EPERM),  # O_RDONLY | O_TRUNC
+        ("socketpair", (1, 2), EPERM),  # SOCK_DGRAM
+        ("socketpair", (1, 2 | 0o2004000), EPERM),  # and SOCK_CLOEXEC | SOCK_NONBLOCK
+        ("socketpair", (1, 3), EPERM),  # SOCK_RAW
+        ("socketpair", (30, 1), EPERM),  # AF_TIPC
     ],
 )
 def test_arguments_decide_where_a_call_has_other_uses(column, name, arguments, error) -> None:

@@ -2,6 +2,15 @@
 
 import os
 import struct
+from enum import StrEnum
+
+
+class Blame(StrEnum):
+    """Whom a failure is laid to."""
+
+    GRADER = "grader"
+    UNSURE = "unsure"  # the grader, unless its source is known to load
+    MACHINE = "machine"  # which is short of memory, as far as one can tell
 
 
 def read_frame(source: int) -> bytes | None:

@@ -6,15 +6,18 @@ import os
 import signal
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from . import confinement, scratch, tree, view, zygote
 from .confinement import Facts, Settings
-from .frames import read_frame, write_frame
+from .frames import Blame, read_frame, write_frame
 from .supervisor import PoolGone, Supervisor, ZygoteGone
 
 _OOM_SCORE = "1000"  # short of memory, the kernel ends graders first
+_CPU_LIMIT_SHARE = 0.5  # a call that was killed after this much of its limit was killed by it: clocks differ
+_LOOKS, _LOOK_S = 100, 0.001  # for how a process has ended, after its pipes have closed
 
 
 def main() -> None:
@@ -126,9 +129,9 @@ class _Launcher:
     def serve(self) -> None:
         """Until the pool hangs up, or the grader has destroyed its zygote."""
         self._pool.send({"facts": self._zygote.facts})
-        error = self._attend_to_loading()
-        self._pool.send({"error": error})
-        while error is None:
+        failure = self._attend_to_loading()
+        self._pool.send(failure or {})
+        while failure is None:
             self._supervisor.wait_for_request()
             request = read_frame(self._pool.source)
             if request is None:
@@ -136,50 +139,84 @@ class _Launcher:
             try:
                 reply = self._answer(request)
             except (ZygoteGone, BrokenPipeError):
-                self._pool.send({"error": "the grader ended the process that serves it"})
+                end = self._explain_end("the grader ended the process that serves it", otherwise=Blame.GRADER)
+                self._pool.send({**end, "last": True})
                 return
             self._clear()
             self._pool.send(reply)
 
-    def _attend_to_loading(self) -> str | None:
+    def _attend_to_loading(self) -> dict[str, Any] | None:
+        """What kept the source from being loaded."""
         try:
             report, _ = self._supervisor.attend()
         except ZygoteGone:
-            return self._supervisor.excess or "loading the source ended the process"
+            return self._explain_end("loading the source ended the process", otherwise=Blame.UNSURE)
         try:
             self._kept = self._settings["kept"] if scratch.keep(self._folder, self._settings["kept"]) else None
             self._clear()
         except (OSError, RecursionError) as error:
-            return f"the files that loading left cannot be kept for the calls: {error}"
-        return report.decode(errors="replace") or None
+            blame = Blame.UNSURE if isinstance(error, OSError) else Blame.GRADER
+            return _failure(f"the files that loading left cannot be kept for the calls: {error}", blame)
+        if not report:
+            return None
+        blame = Blame.UNSURE if report[:1] == zygote.TROUBLE else Blame.GRADER
+        return _failure(report[1:].decode(errors="replace") or "the source cannot be loaded", blame)
+
+    def _explain_end(self, said: str, *, otherwise: Blame) -> dict[str, Any]:
+        """Of the zygote."""
+        if self._supervisor.excess is not None:
+            return _failure(self._supervisor.excess)
+        if _find_signal(self._zygote.pid) == signal.SIGKILL:
+            return _failure(f"{said}, or the machine is short of memory (SIGKILL)", Blame.MACHINE)
+        return _failure(said, otherwise)
 
     def _answer(self, request: bytes) -> dict[str, Any]:
         write_frame(self._zygote.requests, request)
         report, answer = self._supervisor.attend()
         if self._supervisor.excess is not None:
-            return {"error": f"grade was killed: {self._supervisor.excess}"}
+            return _failure(f"grade was killed: {self._supervisor.excess}")
         if answer is None:
-            return {"error": self._describe_death(report)}
+            return self._explain_death(report)
         if answer[:1] == zygote.REWARD and len(answer) == 9:
             (reward,) = struct.unpack("!d", answer[1:])
-            return {"reward": reward} if math.isfinite(reward) else {"error": f"grade returned {reward}"}
+            return {"reward": reward} if math.isfinite(reward) else _failure(f"grade returned {reward}")
         if answer[:1] == zygote.ERROR:
-            return {"error": answer[1:].decode(errors="replace")[: 2 * zygote.MAX_DETAIL_CHARS]}
-        return {"error": "grade wrote an answer of its own, which is none"}
+            return _failure(answer[1:].decode(errors="replace")[: 2 * zygote.MAX_DETAIL_CHARS])
+        return _failure("grade wrote an answer of its own, which is none")
 
     def _clear(self) -> None:
         scratch.empty(self._folder)
         if self._kept is not None:
             scratch.restore(self._folder, self._kept)
 
-    def _describe_death(self, report: bytes) -> str:
-        if len(report) != 4:
-            return "the grader disturbed the process that serves it"
-        (status,) = struct.unpack("!i", report)
+    def _explain_death(self, report: bytes) -> dict[str, Any]:
+        """Of a call."""
+        if len(report) != zygote.END_OF_CALL.size:
+            return _failure("the grader disturbed the process that serves it")
+        status, used_s = zygote.END_OF_CALL.unpack(report)
         if os.WIFEXITED(status):
-            return f"grade ended its process with exit code {os.WEXITSTATUS(status)}"
-        number = os.WTERMSIG(status)
-        if number in (signal.SIGXCPU, signal.SIGKILL):
-            name = signal.Signals(number).name
-            return f"grade was killed ({name}): more than {self._settings['cpu_s']} s of CPU time, or memory"
-        return f"grade was killed by signal {number}"
+            return _failure(f"grade ended its process with exit code {os.WEXITSTATUS(status)}")
+        number, limit_s = os.WTERMSIG(status), self._settings["cpu_s"]
+        if number == signal.SIGXCPU or (number == signal.SIGKILL and used_s >= _CPU_LIMIT_SHARE * limit_s):
+            return _failure(f"grade was killed ({signal.Signals(number).name}): more than {limit_s} s of CPU time")
+        if number == signal.SIGKILL:
+            message = "grade was killed (SIGKILL) within all of its limits: the machine may be short of memory"
+            return _failure(message, Blame.MACHINE)
+        return _failure(f"grade was killed by signal {number}")
+
+
+def _failure(error: str, blame: Blame = Blame.GRADER) -> dict[str, Any]:
+    return {"error": error, "blame": blame}
+
+
+def _find_signal(child: int) -> int:
+    """That ended the child; 0 where none did."""
+    for _ in range(_LOOKS):
+        try:
+            ended, status = os.waitpid(child, os.WNOHANG)
+        except ChildProcessError:
+            return 0
+        if ended:
+            return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        time.sleep(_LOOK_S)
+    return 0

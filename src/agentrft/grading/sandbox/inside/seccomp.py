@@ -15,7 +15,7 @@ from .kernel import system_call
 from .syscalls import ARCHITECTURE, NEWEST, number_of
 
 _NETWORK = ("socket",)
-"""Sockets of any family. A pair of connected ones stays allowed."""
+"""Sockets of any family. A pair of connected local ones stays allowed, unless it can be turned to others."""
 
 _OTHERS = (
     "ptrace",
@@ -144,6 +144,9 @@ _CLONE_NAMESPACES_AND_PARENT = 0x7E028080  # CLONE_NEW* and CLONE_PARENT, which 
 _FCNTL_OWNERS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to anybody, by way of a pipe
 _IOCTL_OWNERS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP: the same
 _ACCESS_MODE, _TRUNCATE = 0o3, 0o1000
+_NOT_LOCAL = 0xFFFFFFFE  # any family above AF_UNIX
+_SOCKET_TYPE = 0xF
+_DATAGRAMS = (2, 3)  # SOCK_DGRAM, and SOCK_RAW, which is the same to AF_UNIX: each datagram may name whom it goes to
 
 Step = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 Check = tuple[int, int, int]  # argument, mask, wanted value; the value -1 is any but zero
@@ -189,6 +192,9 @@ def _program(*, alone: bool, files_by_landlock: bool, notify: bool) -> list[Step
     steps += _rule("clone3", _REFUSE | errno.ENOSYS)  # its flags are out of sight; C libraries then use clone
     steps += _rule("clone", _REFUSE | errno.EPERM, [(0, _CLONE_NAMESPACES_AND_PARENT, -1)])
     steps += _rule("prlimit64", _REFUSE | errno.EPERM, [(0, 0xFFFFFFFF, -1)])
+    steps += _rule("socketpair", _REFUSE | errno.EPERM, [(0, _NOT_LOCAL, -1)])
+    for kind in _DATAGRAMS:
+        steps += _rule("socketpair", _REFUSE | errno.EPERM, [(1, _SOCKET_TYPE, kind)])
     for command in _FCNTL_OWNERS:
         steps += _rule("fcntl", _REFUSE | errno.EPERM, [(1, 0xFFFFFFFF, command)])
     for command in _IOCTL_OWNERS:

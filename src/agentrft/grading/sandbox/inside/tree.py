@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 _PAUSE_S = 0.0005
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_IN_S = os.sysconf("SC_CLK_TCK")
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_LITTLE = 0.2  # of a stretch of time, on a processor
 
 
 def below(root: int) -> list[int]:
@@ -30,6 +33,24 @@ def measure(pids: Iterable[int], enough: int) -> int:
     pids = list(pids)
     total = sum(_resident(pid) for pid in pids)
     return total if total <= enough else sum(_share(pid) for pid in pids)
+
+
+def clock_s() -> float:
+    """The clock by which the kernel notes the starts of processes."""
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
+def is_starved(root: int, *, since_s: float, wall_s: float) -> bool:
+    """Whether `root` or what it started has work to do, but got next to no processor for it in `wall_s` seconds.
+
+    Asleep, a grader waits for something of its own. Short of processors or memory, a machine leaves it ready to run (R)
+    or waiting for its pages (D).
+
+    Args:
+        since_s: when those seconds began; only processes that were started since are asked what they used.
+    """
+    pids = [root, *below(root)]
+    return sum(_cpu_s(pid, since_s) for pid in pids) < _LITTLE * wall_s and any(map(_has_work, pids))
 
 
 def kill(root: int, *, spare: int) -> None:
@@ -61,7 +82,23 @@ def _tasks(pid: int) -> list[str]:
 
 
 def _is_alive(pid: int) -> bool:
-    return _read(f"/proc/{pid}/stat").rpartition(")")[2].lstrip()[:1] not in ("", "Z", "X")
+    return _state(f"/proc/{pid}") not in ("", "Z", "X")
+
+
+def _has_work(pid: int) -> bool:
+    return any(_state(f"/proc/{pid}/task/{task}") in ("R", "D") for task in _tasks(pid))
+
+
+def _state(folder: str) -> str:
+    return _read(f"{folder}/stat").rpartition(")")[2].lstrip()[:1]
+
+
+def _cpu_s(pid: int, since_s: float) -> float:
+    """What it and its children that have ended used; nothing if it was there before."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()  # from the third field of proc_pid_stat(5) on
+    if len(fields) < 20 or int(fields[19]) / _TICKS_IN_S < since_s - 2 / _TICKS_IN_S:
+        return 0.0
+    return sum(map(int, fields[11:15])) / _TICKS_IN_S
 
 
 def _resident(pid: int) -> int:

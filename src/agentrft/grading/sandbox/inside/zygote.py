@@ -23,6 +23,8 @@ from .frames import read_frame, write_frame
 MAX_DETAIL_CHARS = 2000
 GRADER_FILE = "<grader>"
 REWARD, ERROR = b"r", b"e"  # the first byte of an answer
+TROUBLE = b"t"  # the first byte of an error of loading that may be the machine's; of any other, ERROR
+END_OF_CALL = struct.Struct("!id")  # how it ended (wait4), and the seconds on processors that it used
 
 _decode = json.JSONDecoder().decode  # kept from before the user's code, which may replace json.loads
 Grade = Callable[[Any, Any], Any]
@@ -32,32 +34,35 @@ def run(*, requests: int, reports: int, answers: int, settings: Settings) -> Non
     """Load, then serve until `requests` ends.
 
     Args:
-        reports: gets the error of loading, empty if there was none, and then the exit status of each call.
+        reports: gets the error of loading, empty if there was none, and then the END_OF_CALL of each call.
         answers: the calls' own; nothing is written to it here.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a first process of a namespace ignores what it does not handle
     grade, error = _load(settings)
     _close_writable(spare=(requests, reports, answers))
-    write_frame(reports, error.encode(errors="backslashreplace")[: 4 * MAX_DETAIL_CHARS])
+    write_frame(reports, error[: 4 * MAX_DETAIL_CHARS])
+    if grade is None:
+        read_frame(requests)  # until the launcher ends: to it, a process that is gone has said nothing
     while grade is not None and (request := read_frame(requests)) is not None:
         call = os.fork()
         if call == 0:
             _run_call(grade, request, answers=answers, ours=(requests, reports), settings=settings)
-        _, status = os.waitpid(call, 0)
+        _, status, used = os.wait4(call, 0)
         _end_group(call)
-        write_frame(reports, struct.pack("!i", status))
+        write_frame(reports, END_OF_CALL.pack(status, used.ru_utime + used.ru_stime))
 
 
-def _load(settings: Settings) -> tuple[Grade | None, str]:
+def _load(settings: Settings) -> tuple[Grade | None, bytes]:
     """The grader's function, or what its source raised."""
     sys.path.extend(settings["paths"])
     sys.modules["agentrft"] = None  # type: ignore[assignment]  # an import of it fails
     try:
         scope: dict[str, Any] = {"__name__": "grader", "__file__": GRADER_FILE}
         exec(compile(settings["source"], GRADER_FILE, "exec", dont_inherit=True), scope)
-        return scope["grade"], ""
+        return scope["grade"], b""
     except BaseException as error:  # noqa: BLE001  # the border to the user's code
-        return None, _describe(error) or "the source cannot be loaded"
+        kind = TROUBLE if isinstance(error, OSError | MemoryError) else ERROR
+        return None, kind + _describe(error).encode(errors="backslashreplace")
 
 
 def _close_writable(spare: Sequence[int]) -> None:
