@@ -37,8 +37,10 @@ FALLING = [1.0, 1.0, 0.6, 0.4, 0.2, 0.2]
     ],
 )
 def test_entropy_collapses_when_it_buys_nothing(entropy: list[float], rewards: list[float], fires: bool) -> None:
-    history = steps(train__entropy=entropy, train_reward_mean=rewards, train_reward_stderr=[0.1] * len(entropy))
-    assert (entropy_collapse(history) is not None) is fires
+    told = {"train__entropy": entropy, "train_reward_mean": rewards, "train_reward_stderr": [0.1] * len(entropy)}
+    alike, apart = ([share] * len(entropy) for share in (0.75, 0.25))
+    assert (entropy_collapse(steps(**told, zero_variance_share=alike)) is not None) is fires
+    assert entropy_collapse(steps(**told, zero_variance_share=apart)) is None
 
 
 def test_sampler_and_trainer_that_disagree_are_told() -> None:

@@ -17,11 +17,15 @@ SOLVED = 0.8  # of a reward in 0..1: from here on a policy may be sure of itself
 
 
 def entropy_collapse(history: History) -> Alert | None:
-    """Entropy below 0.3 of what it was at first (section 4), while the reward neither rises nor is good.
+    """Entropy below 0.3 of what it was at first (section 4), while the reward neither rises nor is good, nor can rise.
 
     Reward is bought with entropy (arXiv 2505.22617): a policy that learns becomes sure of itself. What is wrong is one
-    that explores no more and has stopped getting better. Means of two steps for entropy and of three for reward.
+    that explores no more and has stopped getting better. As long as half of the groups hold attempts that earned
+    differently there is something to learn from. Means of two steps for entropy and of three for the others.
     """
+    alike = history.series("zero_variance_share")[-3:]
+    if len(alike) < 3 or mean(alike) < 0.5:
+        return None
     entropy, rewards = history.series("train/entropy"), history.having("train_reward_stderr")
     if len(entropy) < 6 or len(rewards) < 6 or mean(entropy[-2:]) >= 0.3 * mean(entropy[:2]):
         return None
