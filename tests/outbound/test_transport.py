@@ -102,19 +102,18 @@ async def test_calls_wait_for_a_probe_while_the_breaker_is_open_and_all_get_thei
 
 
 @pytest.mark.parametrize(
-    ("script", "timeout_s", "deadline_s", "tries", "counted"),
-    [([Hang()], 0.05, 60.0, 4, 4), ([Answer(status=500), Hang()], 60.0, 1.0, 2, 1)],
-    ids=["timeouts", "cut short by our own deadline"],
+    ("timeout_s", "deadline_s", "counted"),
+    [(0.05, 60.0, 4), (0.2, 0.25, 1)],  # of two tries within 0.25 s the second has no time to show anything
 )
 async def test_a_timeout_counts_unless_our_own_deadline_cut_it_short(
-    script: list[Answer | Hang], timeout_s: float, deadline_s: float, tries: int, counted: int
+    timeout_s: float, deadline_s: float, counted: int
 ) -> None:
     breaker = Breaker(BreakerRules(min_requests=100))
-    async with ScriptedEndpoint(*script) as server, Transport(backoff_s=lambda attempt: 0.0) as transport:
+    async with ScriptedEndpoint(Hang()) as server, Transport(backoff_s=lambda attempt: 0.0) as transport:
         target = Target(url=server.url, timeout_s=timeout_s, deadline_s=deadline_s)
         outcome = await _post(transport, target, Turnstile(breaker=breaker))
     assert isinstance(outcome, Failure)
-    assert (outcome.kind, outcome.attempts, len(server.requests)) == (FaultKind.TIMEOUT, tries, tries)
+    assert outcome.kind is FaultKind.TIMEOUT
     assert breaker.requests == counted
 
 

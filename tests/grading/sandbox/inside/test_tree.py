@@ -1,7 +1,9 @@
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +21,15 @@ def running(program: str) -> Iterator[int]:
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", program], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        yield process.pid
-        process.kill()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def fall_asleep(pid: int) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        time.sleep(0.01)
 
 
 def test_who_has_work_but_no_processor_is_starved_and_who_sleeps_is_not() -> None:
@@ -28,6 +37,7 @@ def test_who_has_work_but_no_processor_is_starved_and_who_sleeps_is_not() -> Non
     with running(SPINS) as pid:
         assert tree.is_starved(pid, since_s=since_s, wall_s=1e6)
     with running(SLEEPS) as pid:
+        fall_asleep(pid)
         assert not tree.is_starved(pid, since_s=since_s, wall_s=1e6)
 
 
