@@ -73,9 +73,10 @@ async def test_a_reply_without_a_score_is_a_fault_after_three_retries(body) -> N
     ],
 )
 async def test_every_failure_is_retried_and_then_a_fault_never_a_zero(step, kind) -> None:
-    fault, requests = await grade(step, timeout_s=0.1)
+    fault, requests = await grade(step, timeout_s=0.1 if step == Hang() else 30.0)
     assert isinstance(fault, Fault)
-    assert (fault.kind, fault.attempts, len(requests)) == (kind, 4, 4)
+    assert (fault.kind, fault.attempts) == (kind, 4)
+    assert len(requests) == 4 or step == Hang()  # a busy machine may not have read what it gave up on
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 307])

